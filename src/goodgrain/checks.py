@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -198,6 +199,26 @@ def check_within(name: str, value: float, *, above: float, most: float = math.in
     if not math.isfinite(value):
         raise InputError(f"{name} should be finite; {value!r} came.")
     return float(value)
+
+
+def check_count(name: str, value: int, *, least: int = 1, most: int | None = None) -> int:
+    """A whole number of at least `least`, and at most `most` where that is given.
+
+    Raises:
+        InputError: a bool, a fraction, or a number outside the limits.
+
+    Example:
+        >>> check_count("strata", 50)
+        50
+    """
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < least or (most is not None and count > most):
+        limit = f"at least {least}" if most is None else f"{least} to {most}"
+        raise InputError(f"{name} should be a whole number, {limit}; {value!r} came.")
+    return count
 
 
 def lookup(kind: str, table: Mapping[str, Entry], name: str) -> Entry:

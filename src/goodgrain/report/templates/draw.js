@@ -1,0 +1,45 @@
+// Draws every figure of the page in the page's own colours, and again when the reader turns dark mode on or off.
+(function () {
+  "use strict";
+  const page = document.documentElement;
+  const plots = Array.from(document.querySelectorAll(".plot"));
+  const settings = {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: "hover",
+    modeBarButtons: [["toImage"]],
+    doubleClick: false,
+  };
+
+  function colour(name) {
+    return getComputedStyle(page).getPropertyValue(name).trim();
+  }
+
+  function draw(plot) {
+    const spec = JSON.parse(plot.nextElementSibling.textContent);
+    const layout = spec.layout;
+    layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
+    layout.font = { family: getComputedStyle(page).fontFamily, size: 13, color: colour("--ink") };
+    layout.hoverlabel = {
+      bgcolor: colour("--card"),
+      bordercolor: colour("--line"),
+      font: { color: colour("--ink") },
+      align: "left",
+    };
+    for (const name of Object.keys(layout)) {
+      if (/^[xy]axis/.test(name)) {
+        Object.assign(layout[name], { gridcolor: colour("--line"), linecolor: colour("--line") });
+      }
+    }
+    return Plotly.react(plot, spec.data, layout, settings);
+  }
+
+  function drawAll() {
+    return Promise.all(plots.map(draw));
+  }
+
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  drawAll().then(function () {
+    page.dataset.drawn = plots.length;
+  });
+})();

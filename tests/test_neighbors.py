@@ -1,9 +1,9 @@
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oracles
 from goodgrain.errors import InputError
 from goodgrain.neighbors import CosineNeighbors, count_neighbors
 

@@ -1,1 +1,33 @@
-"""goodgrain."""
+"""goodgrain: the good grain from the chaff, when deep learning meets noisy data.
+
+Every public name is imported when it is first used: `import goodgrain` itself is instant and needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from goodgrain import metrics, scores, select
+    from goodgrain.observations import Observations
+    from goodgrain.pipelines.prune import prune
+
+_NAMES = {"Observations": "goodgrain.observations", "prune": "goodgrain.pipelines.prune"}
+_ROOMS = ("metrics", "scores", "select")
+
+__all__ = ["Observations", "__version__", "metrics", "prune", "scores", "select"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"goodgrain.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'goodgrain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -79,7 +79,7 @@ class CosineNeighbors:
         first, self._kind = _distinct(unit)
         self._members = None if len(first) == self.n else _members(self._kind, len(first))
         self._directions = _Groups(unit if self._members is None else unit[first], self._reach)
-        self._is_zero = ~nonzero
+        self._is_zero: NDArray[np.bool_] = ~nonzero
 
     def rows(self, positions: ArrayLike, *, ordered: bool = True) -> Rows:
         """Neighbours of some rows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from goodgrain.checks import check_embeddings, check_labels, check_numbers, check_probabilities, check_rows
 from goodgrain.errors import InputError, UnknownName
+from goodgrain.files import whole_file
 
 FORMAT = "goodgrain-observations"
 VERSION = 1
@@ -111,6 +113,18 @@ class Observations:
         taken = {name: values[:, chosen] if name in _BY_EPOCH else values[chosen] for name, values in self.items()}
         return Observations(**taken)
 
+    def with_columns(self, **columns: ArrayLike) -> Observations:
+        """The same observations with some columns added or replaced."""
+        return Observations(**{**dict(self.items()), **columns})
+
+    def fingerprint(self) -> str:
+        """A sha256 over all columns."""
+        digest = hashlib.sha256()
+        for name, values in self.items():
+            digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
+
     def save(self, folder: str | Path) -> Path:
         """Write a folder of .npy files that `read` maps into memory instead of loading.
 
@@ -148,12 +162,8 @@ class Observations:
                 table[name] = _list_column(values)
             elif name != "ids":
                 table[name] = pa.array(values)
-        made = target.with_name(f".{target.name}.part")
-        try:
-            pq.write_table(pa.table(cast("Mapping[str, Any]", table)), made)
-            os.replace(made, target)
-        finally:
-            made.unlink(missing_ok=True)
+        with whole_file(target) as part:
+            pq.write_table(pa.table(cast("Mapping[str, Any]", table)), part)
         return target
 
     @classmethod

@@ -2,11 +2,11 @@ import subprocess
 import sys
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oracles
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.select.neighborhood import neighborhood_confidence, objective, prune4rel
 
@@ -91,9 +91,9 @@ def test_thousands_of_rows_in_many_groups_equal_the_literal_algorithm():
     c = rng.uniform(0.1, 1, size=3000)
     labels = rng.integers(5, size=3000)
     for gain, k in (("own", 1500), ("coverage", 60)):
-        for given in (None, labels):
-            ours = prune4rel(x, c, k, gain=gain, labels=given, threshold=0.9).positions
-            assert ours.tolist() == _fast_literal(x, c, k, gain, given, 0.9)
+        for turns in (None, labels):
+            ours = prune4rel(x, c, k, gain=gain, labels=turns, threshold=0.9).positions
+            assert ours.tolist() == _fast_literal(x, c, k, gain, turns, 0.9)
 
 
 def _fast_literal(x, c, k, gain, labels, threshold):

@@ -6,6 +6,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from goodgrain.checks import Positions
 
@@ -259,7 +260,7 @@ class Decoded:
 
 def sentence(problem: Exception) -> str:
     """Why an image cannot be read, without object addresses and paths."""
-    if isinstance(problem, Image.UnidentifiedImageError):
+    if isinstance(problem, UnidentifiedImageError):
         return "it is not an image in a known format"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror[0].lower() + problem.strerror[1:]
@@ -276,22 +277,19 @@ def _checked(data: bytes | Path) -> io.BytesIO | Path:
     return io.BytesIO(data)
 
 
-class _quiet:  # noqa: N801  (reads as the statement it is)
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Decoders' remarks are silenced, bombs are refused, and whatever damaged bytes provoke becomes a ValueError."""
-
-    def __init__(self) -> None:
-        self._caught = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        self._caught.__enter__()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        self._caught.__exit__(None, None, None)
-        if isinstance(problem, Image.DecompressionBombWarning | Image.DecompressionBombError):
-            raise ValueError("it decodes to more pixels than is safe (a decompression bomb)") from problem
-        if isinstance(problem, Exception) and not isinstance(problem, OSError | ValueError | SyntaxError | MemoryError):
+        try:
+            yield
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as bomb:
+            raise ValueError("it decodes to more pixels than is safe (a decompression bomb)") from bomb
+        except (OSError, ValueError, SyntaxError, MemoryError):
+            raise
+        except Exception as problem:
             raise ValueError(f"it is damaged ({type(problem).__name__}: {problem})") from problem
 
 

@@ -119,7 +119,7 @@ def _epoch(
         torch.manual_seed(seed)  # for layers that draw from the global generator, such as dropout
         done = (epoch + (step + 0.5) / len(draws)) / run.epochs
         outcome = learner.step(Batch(_parts(pool, draw, run.device), done, seed))
-        terms = {name: float(value) for name, value in outcome.terms.items()}
+        terms = {name: float(value.detach()) for name, value in outcome.terms.items()}
         if not all(map(math.isfinite, terms.values())):
             bad = next(name for name, value in terms.items() if not math.isfinite(value))
             raise _diverged(f"the {bad}", epoch, path)

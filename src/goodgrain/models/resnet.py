@@ -25,7 +25,7 @@ def small(*, classes: int, channels: int = 3) -> Split:
         (torch.Size([2, 10]), torch.Size([2, 96]))
     """
     stem = nn.Conv2d(channels, 16, 4, stride=2, padding=1, bias=False)
-    network = _residual(stem, classes, widths=(32, 64, 96), blocks=(1, 1, 1), strides=(1, 2, 2))
+    network = _residual(stem, classes, widths=(16, 64, 96), blocks=(1, 1, 1), strides=(1, 2, 2))
     # half again as fast on a CPU; the widths are multiples of 16 because narrower strided convolutions have crashed
     # in this layout
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

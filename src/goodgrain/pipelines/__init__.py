@@ -1,0 +1,1 @@
+"""The jobs, each one short pipeline over the rooms below."""

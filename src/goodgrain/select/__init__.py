@@ -1,0 +1,28 @@
+"""Selections: scores or embeddings in, positions under a budget out, in the order picked."""
+
+from goodgrain.select.distance import herding, k_center, min_cover
+from goodgrain.select.methods import METHODS, Method, Options, Rulebook, select
+from goodgrain.select.neighborhood import neighborhood_confidence, objective, prune4rel
+from goodgrain.select.ranking import ccs, random, top_k
+from goodgrain.select.selection import Selection
+from goodgrain.select.threshold import ThresholdAdvice, advise_threshold
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "Options",
+    "Rulebook",
+    "Selection",
+    "ThresholdAdvice",
+    "advise_threshold",
+    "ccs",
+    "herding",
+    "k_center",
+    "min_cover",
+    "neighborhood_confidence",
+    "objective",
+    "prune4rel",
+    "random",
+    "select",
+    "top_k",
+]

@@ -6,21 +6,20 @@ matrix products: a bound on their rounding error says which few rows could matte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goodgrain.checks import Floats, Positions, budget_count, check_count, check_embeddings, check_positions
 from goodgrain.errors import InputError
+from goodgrain.select.nearest import CenteredCopy, NearestCenter, blocks, scaled, squared_lengths, unit_scale
 from goodgrain.select.ranking import Ranked
 from goodgrain.select.selection import Rules, Selection, check_rules, pick_greedily
 
-BLOCK = 1 << 20  # numbers in a temporary array, all of one block together
 POOL = 1024  # the farthest candidates: nobody else can be picked before one of them
-
-_ROUNDING = 2.0**-24  # of one float32 operation
-_LEAST = float(np.finfo(np.float32).tiny)
 
 
 def k_center(
@@ -82,14 +81,15 @@ def min_cover(
     must_drop: ArrayLike | None = None,
     seed: int = 0,
 ) -> Selection:
-    """Pick one example and its nearest neighbours: the least diverse subset there is (MinCover, chapter 5).
+    """Pick one example and its nearest neighbours: the least diverse subset there is (MinCover, chapter 6).
 
     A baseline that shows what diversity is worth. Ties go to the lower position. Time O(n d + n log n).
 
     Args:
         embeddings: (n, d), one row per example.
         budget: how many to pick; a float is a share of n.
-        start: the position to stay close to; drawn with `seed` where it is None. It comes first.
+        start: the position to stay close to; drawn with `seed` where it is None. It comes first,
+            with labels the first of its class.
         labels: (n,) classes that take turns, each with its nearest to `start`.
         quotas: class -> at most this many picks; needs labels.
         must_keep: positions picked before `start`, in this order.
@@ -116,10 +116,10 @@ def min_cover(
         first = int(np.searchsorted(given.rows, start))
     else:
         raise InputError(f"start={start} is in must_drop. Start from an example that may be picked.")
-    rows, scale = given.rows, _scale(x)
+    rows, scale = given.rows, unit_scale(x)
     distances = np.empty(rules.n)
-    for block in _blocks(rules.n, x.shape[1]):
-        distances[block] = _squared_lengths(_scaled(x[rows[block]], scale) - _scaled(x[rows[first]], scale))
+    for block in blocks(rules.n, x.shape[1]):
+        distances[block] = squared_lengths(scaled(x[rows[block]], scale) - scaled(x[rows[first]], scale))
     distances = np.sqrt(distances) / scale
     order = np.lexsort((distances, np.arange(rules.n) != first))
     return given.original(pick_greedily(Ranked(order, 0.0 - distances, rules.groups), rules))
@@ -138,7 +138,7 @@ def herding(
 
     Herding in its target-minus-running-mean form (Welling 2009; as in iCaRL, Rebuffi et al. 2017): step t takes the
     candidate x with the least ||t mu - (sum of the picks) - x||, so that the norm of x counts; the dot-product form
-    for features of unit length leaves it out. Each example is picked at most once. Ties go to the lower position.
+    for features of unit length leaves it out. Each example is picked at most once, of equal rows the lower position first.
     Time O(k n d), memory O(n) beside one float32 copy of the embeddings.
 
     Args:
@@ -182,55 +182,112 @@ def _check_labeled(
     return np.concatenate([labeled, dropped])
 
 
-class _Copy:
-    """A float32 copy of the rows, about their mean and scaled to at most about 1, with what bounds its error."""
-
-    def __init__(self, x: Floats, scale: float) -> None:
-        self.x, self.scale = x, scale
-        self.mean = np.zeros(x.shape[1])
-        for block in _blocks(*x.shape):
-            self.mean += _scaled(x[block], scale).sum(axis=0)
-        self.mean /= len(x)
-        self.y = np.empty(x.shape, dtype=np.float32)
-        self.squares = np.empty(len(x))
-        for block in _blocks(*x.shape):
-            self.y[block], self.squares[block] = self.of(x[block])
-        self.norms = np.sqrt(self.squares)
-
-    def of(self, rows: Floats) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Other rows, treated alike, and their squared lengths."""
-        centered = _scaled(rows, self.scale) - self.mean
-        return centered.astype(np.float32), _squared_lengths(centered)
-
-    def error(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Bound on the error of a squared length or distance that was computed from products of the copy.
-
-        Twice the sum of d roundings in each product and a few before and after, relative to `lengths` squared: the
-        largest that the result could have been.
-        """
-        d = self.x.shape[1]
-        return _ROUNDING * (d + 16) * lengths**2 + d * _LEAST
-
-
 class _KCenter:
     """Farthest first, in rounds.
 
-    Distances to the nearest center only fall, so the farthest POOL candidates stay ahead of all others until their
-    own best falls to where the others began. Within a round, only the pool is kept up to date; the centers of the
-    round reach the other rows together, in one matrix product.
+    Distances to the nearest center only fall, so the farthest POOL candidates stay ahead of all others until the
+    best of them falls to where the others begin. Within a round only the pool is kept up to date; the centers of
+    the round reach all rows together, in one matrix product.
     """
 
     def __init__(self, x: Floats, centers: Floats, rules: Rules, rng: np.random.Generator) -> None:
-        self.copy = _Copy(x, _scale(x, centers))
+        self.x = x
         self.rng = rng
-        self.nearest = np.full(len(x), np.inf)  # squared distance; -1 once taken
+        self.copy = CenteredCopy(x, unit_scale(x, centers))
+        self.nearest = NearestCenter(self.copy)  # -1 once taken
         self.members = {int(group): np.flatnonzero(rules.groups == group) for group in np.unique(rules.groups)}
-        self.pools = {group: _Pool.over(self.nearest, rows[:0], size=0) for group, rows in self.members.items()}
-        self.pooled = np.empty(0, dtype=np.int64)
-        self.pooled_copy = self.copy.y[:0]
-        self.waiting: list[int] = []  # centers that only the pool has seen
-        self.empty = len(centers) == 0
-        for block in _blocks(len(centers), BLOCK // 256):
-            self.reach_all(centers[block])
+        self.pools: dict[int, _Pool] = {}
+        self.watched = rules.kept  # rows that are up to date: must-keep at first, then all pools
+        self.watched_copy = self.copy.y[self.watched]
+        self.waiting: list[int] = []  # centers that only the watched rows know
+        self.no_center = len(centers) == 0
+        if len(centers):
+            distinct = np.unique(centers, axis=0)  # equal centers would tie in every row
+            self.nearest.reach(distinct, np.arange(len(x)), self.copy.y)
 
-    def best(self, group: int) -> int | None: ...
+    def best(self, group: int) -> int | None:
+        if self.no_center:
+            return int(self.rng.choice(self.members[group]))
+        position = self._ahead(group)
+        if position is None:
+            self._next_round()
+            position = self._ahead(group)
+        return position if position is not None and self.nearest.squared[position] >= 0.0 else None
+
+    def take(self, position: int) -> float:
+        squared = float(self.nearest.squared[position])
+        if squared > 0.0:  # else it equals a center, and no distance can fall
+            self.waiting.append(position)
+            self.nearest.reach(self.x[[position]], self.watched, self.watched_copy)
+        self.nearest.squared[position] = -1.0
+        self.no_center = False
+        return math.sqrt(squared) / self.copy.scale
+
+    def _ahead(self, group: int) -> int | None:
+        """The best of the group's pool, while nobody outside can be better."""
+        if group not in self.pools:
+            return None
+        pool = self.pools[group]
+        squared = self.nearest.squared[pool.rows]
+        first = int(squared.argmax())
+        position, value = int(pool.rows[first]), squared[first]
+        return position if (value, -position) >= (pool.limit, -pool.last) else None
+
+    def _next_round(self) -> None:
+        self.nearest.reach(self.x[self.waiting], np.arange(len(self.x)), self.copy.y)
+        self.waiting.clear()
+        size = max(8, POOL // len(self.members))
+        self.pools = {group: _Pool.of(self.nearest.squared, rows, size) for group, rows in self.members.items()}
+        self.watched = np.concatenate([pool.rows for pool in self.pools.values()])
+        self.watched_copy = self.copy.y[self.watched]
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The farthest members of a group: all others are at most `limit` away, and those at `limit` stand after `last`."""
+
+    rows: Positions
+    limit: float
+    last: int
+
+    @classmethod
+    def of(cls, squared: NDArray[np.float64], members: Positions, size: int) -> _Pool:
+        """The `size` farthest, of equals the lower positions, in ascending order."""
+        if len(members) <= size:
+            return cls(members, -math.inf, 0)
+        values = squared[members]
+        limit = np.partition(values, len(values) - size)[len(values) - size]
+        above = members[values > limit]
+        tied = members[values == limit][: size - len(above)]
+        return cls(np.sort(np.concatenate([above, tied])), float(limit), int(tied[-1]))
+
+
+class _Herding:
+    """With rows about their mean, the next pick is the x with the least ||(sum of the picks) + x||."""
+
+    def __init__(self, x: Floats, rules: Rules) -> None:
+        self.x = x
+        self.copy = CenteredCopy(x, unit_scale(x))
+        self.norms = np.sqrt(self.copy.squares)
+        self.sum = np.zeros(x.shape[1])
+        self.picks = 0
+        self.members = {int(group): np.flatnonzero(rules.groups == group) for group in np.unique(rules.groups)}
+        self.open = np.ones(len(x), dtype=bool)
+
+    def best(self, group: int) -> int | None:
+        rows = self.members[group][self.open[self.members[group]]]
+        if len(rows) == 0:
+            return None
+        products = (self.copy.y @ self.sum.astype(np.float32))[rows]
+        cost = self.copy.squares[rows] / 2.0 + products  # half the squared norm, but for what all have in common
+        length = math.sqrt(float(self.sum @ self.sum))
+        error = self.copy.product_error(length, self.norms[rows])
+        near = rows[cost - error <= (cost + error).min()]
+        exact = squared_lengths(self.copy.centered(self.x[near]) + self.sum)
+        return int(near[exact.argmin()])
+
+    def take(self, position: int) -> float:
+        self.sum += self.copy.centered(self.x[position])
+        self.picks += 1
+        self.open[position] = False
+        return -math.sqrt(float(self.sum @ self.sum)) / self.picks / self.copy.scale

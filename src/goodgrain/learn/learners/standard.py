@@ -52,7 +52,7 @@ class Standard:
         self,
         network: str | nn.Module = "small",
         *,
-        lr: float = 0.1,
+        lr: float = 0.2,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         batch_size: int | None = None,

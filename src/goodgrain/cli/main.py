@@ -1,0 +1,68 @@
+"""The command `goodgrain`, and how it says what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+import goodgrain
+from goodgrain.cli.demo import demo
+from goodgrain.cli.prune import prune
+from goodgrain.errors import GoodgrainError
+
+app = typer.Typer(
+    name="goodgrain",
+    help="Separate the good grain from the chaff when deep learning meets noisy data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("prune")(prune)
+app.command("demo")(demo)
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file would become larger than allowed here",
+}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(goodgrain.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[  # noqa: ARG001  (the callback reads it)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Separate the good grain from the chaff when deep learning meets noisy data."""
+
+
+def run() -> None:
+    """Run the command line: errors that a user can mend are one sentence and exit code 2."""
+    try:
+        app()
+    except GoodgrainError as error:
+        _stop(str(error), 2)
+    except OSError as error:
+        if error.errno in _FULL:
+            where = f" while writing {error.filename}" if error.filename else ""
+            _stop(f"{_FULL[error.errno]}{where}. Free some room and repeat the command: it continues.", 2)
+        if isinstance(error, PermissionError):
+            _stop(f"no permission for {error.filename}. Choose another place, or change its permissions.", 2)
+        raise
+    except KeyboardInterrupt:
+        _stop("stopped. The same command continues where it was.", 130)
+
+
+def _stop(sentence: str, code: int) -> None:
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201  (this is where the command line prints)
+    raise SystemExit(code) from None

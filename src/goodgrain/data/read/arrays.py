@@ -1,0 +1,72 @@
+"""Arrays in an NPZ archive."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodgrain.data.images import ArraySource, Pixels
+from goodgrain.data.read.listing import Listing, plain_labels
+from goodgrain.errors import InputError
+
+IMAGE_KEYS = ("x", "images", "data")
+LABEL_KEYS = ("y", "labels")
+
+
+def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
+    """Images x and labels y of an archive; ids are the row numbers.
+
+    Images stand under x, images or data, labels under y or labels; a split NAME stands under x_NAME, y_NAME and so
+    on. Without a split, plain names come before those of the split "train".
+
+    Raises:
+        InputError: not such an archive, no such arrays, or images that are not uint8 of a known shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            keys = archive.files
+            image_key = _key(IMAGE_KEYS, keys, split, path, "images")
+            images = archive[image_key]
+            labels = archive[_key(LABEL_KEYS, keys, split, path, "labels")] if needs_labels else None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as reason:
+        if isinstance(reason, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as an NPZ archive of plain arrays: {reason}.") from reason
+    pixels = _images(images, image_key)
+    return Listing(
+        [str(row) for row in range(len(pixels))],
+        ArraySource(pixels),
+        None if labels is None else _labels(labels, len(pixels)),
+    )
+
+
+def _key(known: Sequence[str], keys: list[str], split: str | None, path: Path, what: str) -> str:
+    wanted = [f"{name}_{split}" for name in known] if split else [*known, *(f"{name}_train" for name in known)]
+    found = next((key for key in wanted if key in keys), None)
+    if found is None:
+        raise InputError(f"{path.name} has no {what} ({', '.join(wanted)}). Its arrays are {', '.join(keys)}.")
+    return found
+
+
+def _images(images: NDArray[np.generic], key: str) -> Pixels:
+    pixels = images[..., None] if images.ndim == 3 else images
+    if pixels.ndim == 4 and pixels.shape[3] not in (1, 3) and pixels.shape[1] in (1, 3):
+        pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or pixels.size == 0:
+        raise InputError(
+            f"{key} should be uint8 of shape (n, h, w), (n, h, w, 1 or 3) or (n, 1 or 3, h, w); "
+            f"{images.dtype} of shape {images.shape} came."
+        )
+    return pixels.view(np.uint8)
+
+
+def _labels(labels: NDArray[np.generic], n: int) -> Sequence[int | str | None]:
+    flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if flat.shape != (n,):
+        raise InputError(f"there are {n} images, but the labels have the shape {labels.shape}. Give one per image.")
+    return plain_labels(flat.tolist(), "the label array")

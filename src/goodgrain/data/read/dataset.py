@@ -1,0 +1,187 @@
+"""The door to datasets on disk: recognise the layout, line up the labels, decode every image once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from goodgrain.data.images import ArraySource, ImageSource, PickedSource, Shape, look_at, original, sentence
+from goodgrain.data.pool import Pool, Rejected
+from goodgrain.data.read.arrays import list_npz
+from goodgrain.data.read.folder import list_class_folders
+from goodgrain.data.read.labels import MISSING, encode, read_labels
+from goodgrain.data.read.listing import Listing
+from goodgrain.data.read.parquet import choose_files, list_parquet
+from goodgrain.data.read.table import list_csv
+from goodgrain.errors import InputError
+
+LONGEST_SIDE = 64  # pixels of the longer side, unless an image size is asked for
+
+
+def read(
+    path: str | Path,
+    *,
+    labels: str | Path | None = None,
+    clean_labels: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    label_column: str | None = None,
+    image_column: str | None = None,
+    id_column: str | None = None,
+    max_bad: float = 0.01,
+) -> Pool:
+    """Read a labelled image dataset, whatever its layout, and decode every image once to know that it can be used.
+
+    Layouts: a folder with a sub-folder per class; a folder with `labels.csv` (columns file and label, clean_label if
+    known); a Parquet file or a folder of them, with image bytes and labels, as Hugging Face datasets export; an NPZ
+    archive with images x and labels y. A split is named after `#`: "mnist.npz#test" is x_test and y_test,
+    "folder#test" the files test-*.parquet. Without it, "train" is read where there are several.
+
+    Labels are class names or integers; -1 stands for not labelled, -2 for out of distribution.
+
+    Args:
+        path: a file or folder, with "#SPLIT" where it holds several.
+        labels: "FILE" or "FILE:COLUMN" (CSV, Parquet, NPY) that replaces the dataset's labels; rows are matched by
+            an id column where there is one that fits, else by their order.
+        clean_labels: likewise, the truth for reporting.
+        image_size: pixels of a square, or (height, width); the most common size by default, at most 64 pixels long.
+        label_column: column of the labels, for tables; found by its name by default.
+        image_column: column of the images or their files; found by its type or name by default.
+        id_column: column of the ids; found by its name by default.
+        max_bad: largest share of images that may be unusable; those are in `Pool.rejected` with their reasons.
+
+    Raises:
+        InputError: no known layout, too many bad images, labels that are no classes, or fewer than two classes.
+        UnknownName: a label that is no class name.
+    """
+    if not 0 <= max_bad <= 1:
+        raise InputError(f"max_bad should be a share between 0 and 1; {max_bad!r} came.")
+    size = None if image_size is None else _check_size(image_size)
+    listing = _list(Path(path), labels is None, label_column, image_column, id_column)
+    if labels is not None:
+        listing = dataclasses.replace(listing, labels=read_labels(labels, listing.ids, listing.problems))
+    if clean_labels is not None:
+        listing = dataclasses.replace(listing, clean_labels=read_labels(clean_labels, listing.ids, listing.problems))
+    return _assemble(listing, size, max_bad)
+
+
+def _list(path: Path, needs_labels: bool, label: str | None, image: str | None, id_: str | None) -> Listing:
+    path, split = _locate(path)
+    kind = path.suffix.lower()
+    if path.is_dir():
+        files = choose_files(path, split)
+        if files:
+            return list_parquet(files, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
+        if not split and (path / "labels.csv").is_file():
+            path, kind = path / "labels.csv", ".csv"
+    if kind == ".npz" and not path.is_dir():
+        _refuse_columns(path, label, image, id_)
+        return list_npz(path, split, needs_labels=needs_labels)
+    if split:
+        raise InputError(f"{path} has no splits, so '#{split}' means nothing. Give the path alone.")
+    if path.is_dir():
+        _refuse_columns(path, label, image, id_)
+        return list_class_folders(path)
+    if kind == ".csv":
+        return list_csv(path, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
+    if kind == ".parquet":
+        return list_parquet([path], label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
+    raise InputError(
+        f"{path} is no known layout: a folder of class folders, a folder with labels.csv, Parquet or NPZ is needed."
+    )
+
+
+def _locate(path: Path) -> tuple[Path, str | None]:
+    if path.exists():
+        return path, None
+    name, mark, split = str(path).rpartition("#")
+    if mark and split and Path(name).exists():
+        return Path(name), split
+    raise InputError(f"{path} does not exist. Give a folder of images, a Parquet file or an NPZ file.")
+
+
+def _refuse_columns(path: Path, *columns: str | None) -> None:
+    asked = [column for column in columns if column is not None]
+    if asked:
+        raise InputError(f"{path} has no columns, so {asked[0]!r} means nothing. Parquet and CSV files have.")
+
+
+def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise InputError(f"image_size should be at least 1 pixel; {size} came.")
+    return height, width
+
+
+def _assemble(listing: Listing, size: tuple[int, int] | None, max_bad: float) -> Pool:
+    n = len(listing.ids)
+    if n == 0 or listing.labels is None:
+        raise InputError("the dataset has no images.")
+    labels, clean, classes = encode(listing.labels, listing.clean_labels, listing.classes)
+    problems = dict(listing.problems)
+    for row in np.flatnonzero(labels == MISSING).tolist():
+        problems.setdefault(row, "it has no label")
+    looks = _look(listing.source, n, problems)
+    rejected = [Rejected(listing.ids[row], problems[row]) for row in sorted(problems)]
+    _check_rejected(rejected, n, max_bad)
+    rows = np.array(sorted(looks), dtype=np.int64)
+    pool = Pool(
+        np.asarray(listing.ids, dtype=np.str_)[rows],
+        labels[rows],
+        classes,
+        listing.source if len(rows) == n else PickedSource(listing.source, rows),
+        _shape(list(looks.values()), size),
+        None if clean is None else clean[rows],
+        tuple(rejected),
+    ).verified()
+    _check_rejected(pool.rejected, n, max_bad)
+    _check_classes(pool)
+    return pool
+
+
+def _look(source: ImageSource, n: int, problems: dict[int, str]) -> dict[int, tuple[int, int, bool]]:
+    """(height, width, grayscale) of every row whose header can be read; the others are added to the problems."""
+    looks: dict[int, tuple[int, int, bool]] = {}
+    for row in range(n):
+        if row in problems:
+            continue
+        if isinstance(source, ArraySource):
+            height, width, channels = source.images.shape[1:]
+            looks[row] = height, width, channels == 1
+            continue
+        try:
+            data = original(source, row)
+            if data is None:
+                raise ValueError("the row holds no image bytes")
+            looks[row] = look_at(data)
+        except (OSError, ValueError, SyntaxError) as problem:
+            problems[row] = sentence(problem)
+    return looks
+
+
+def _shape(looks: list[tuple[int, int, bool]], size: tuple[int, int] | None) -> Shape:
+    if size is None:
+        (height, width), _ = Counter((height, width) for height, width, _ in looks).most_common(1)[0]
+        shrink = min(1.0, LONGEST_SIDE / max(height, width))
+        size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    return (*size, 1 if all(gray for _, _, gray in looks) else 3)
+
+
+def _check_rejected(rejected: list[Rejected] | tuple[Rejected, ...], n: int, max_bad: float) -> None:
+    if len(rejected) > max_bad * n or len(rejected) == n:
+        first = "; ".join(f"{bad.id}: {bad.reason}" for bad in rejected[:3])
+        raise InputError(
+            f"{len(rejected)} of {n} images ({len(rejected) / n:.1%}) cannot be used, more than max_bad={max_bad:g} "
+            f"allows. The first: {first}. Repair or remove them, or raise max_bad."
+        )
+
+
+def _check_classes(pool: Pool) -> None:
+    present = np.unique(pool.labels)
+    if len(pool.classes) < 2:
+        only = f"the one class {pool.classes[0]!r}" if pool.classes else "no class"
+        raise InputError(f"all images carry {only}. At least two classes are needed.")
+    if len(present) == 1 and present[0] >= 0:
+        raise InputError(f"all {len(pool)} images carry the one class {pool.classes[present[0]]!r}. Two are needed.")

@@ -1,0 +1,104 @@
+"""A folder with one sub-folder per class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from goodgrain.data.images import FileSource
+from goodgrain.data.read.listing import Listing, check_unique
+from goodgrain.errors import InputError
+
+SPLITS = frozenset({"train", "test", "val", "valid", "validation", "dev", "eval"})
+_CLUTTER = frozenset({"thumbs.db", "desktop.ini"})  # hidden files of a system that does not hide them by name
+
+
+def list_class_folders(root: Path) -> Listing:
+    """Every file below the class folders, sorted; ids are paths relative to the root.
+
+    Hidden files and folders are ignored. What cannot be an image of a class is listed as a problem, so that nothing
+    is lost without a word: other kinds of files, linked folders, links that leave the root, images beside the classes.
+
+    Raises:
+        InputError: no class folders, a class without images, or split folders instead of class folders.
+    """
+    entries = sorted((entry for entry in os.scandir(root) if not _hidden(entry.name)), key=lambda entry: entry.name)
+    folders = [entry for entry in entries if entry.is_dir()]
+    if not folders:
+        raise InputError(
+            f"{root} holds neither class folders, nor a labels.csv, nor Parquet files. "
+            "Put the images of each class into a folder of its own, or write a labels.csv (columns file, label)."
+        )
+    splits = sorted(entry.name for entry in folders if entry.name.lower() in SPLITS)
+    if splits and len(splits) == len(folders):
+        raise InputError(f"{root} holds the splits {', '.join(splits)}, not classes. Give one of them: {splits[0]!r}.")
+    files: list[str] = []
+    labels: list[str | None] = []
+    problems: dict[int, str] = {}
+    for folder in folders:
+        name = _readable(folder.name)
+        usable = 0
+        for file, problem in _walk(root, folder):
+            if problem is None:
+                usable += 1
+            else:
+                problems[len(files)] = problem
+            files.append(file)
+            labels.append(name)
+        if usable == 0:
+            raise InputError(f"class {name!r} has no images. Remove the empty folder or put its images there.")
+    for entry in entries:
+        if not entry.is_dir() and _is_image(entry.name):
+            problems[len(files)] = "it lies beside the class folders and so has no label"
+            files.append(entry.name)
+            labels.append(None)
+    ids = [_readable(file) for file in files]
+    check_unique(ids, str(root))
+    classes = tuple(_readable(folder.name) for folder in folders)
+    return Listing(ids, FileSource(root, tuple(files)), labels, classes=classes, problems=problems)
+
+
+def _walk(root: Path, folder: os.DirEntry[str]) -> Iterator[tuple[str, str | None]]:
+    """(path relative to the root, why it is no image of the class or None) of all files, depth first and sorted."""
+    if folder.is_symlink():
+        yield _relative(root, folder), "it is a link to a folder, and such links are not followed"
+        return
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if _hidden(entry.name):
+            continue
+        if entry.is_dir():
+            yield from _walk(root, entry)
+        elif entry.is_symlink() and not leads_inside(root, Path(entry.path)):
+            yield _relative(root, entry), "it is a link that leaves the folder"
+        elif not _is_image(entry.name):
+            yield _relative(root, entry), "its name does not end like an image's"
+        else:
+            yield _relative(root, entry), None
+
+
+def leads_inside(root: Path, path: Path) -> bool:
+    """Whether a path, with all links followed, is below the root."""
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # links that go round in circles
+        return False
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in Image.registered_extensions()
+
+
+def _relative(root: Path, entry: os.DirEntry[str]) -> str:
+    return Path(entry.path).relative_to(root).as_posix()
+
+
+def _readable(name: str) -> str:
+    r"""A name as valid text: bytes that are not UTF-8 are written as \xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,70 @@
+"""A folder of images with a CSV file that labels them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from goodgrain.data.images import FileSource
+from goodgrain.data.read.folder import leads_inside
+from goodgrain.data.read.listing import (
+    Listing,
+    check_column,
+    check_unique,
+    find_column,
+    plain_labels,
+    read_csv,
+)
+from goodgrain.errors import InputError
+
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
+
+
+def list_csv(
+    path: Path,
+    *,
+    label_column: str | None,
+    image_column: str | None,
+    id_column: str | None,
+    needs_labels: bool,
+) -> Listing:
+    """One row per line of the table; files are relative to the table's folder, and ids are the file entries.
+
+    Raises:
+        InputError: no column of files or labels, or a file that is listed twice.
+    """
+    table = read_csv(path)
+    columns = list(table)
+    file_column = _column(image_column, FILE_COLUMNS, columns, path, "files")
+    files = table[file_column]
+    ids = files if id_column is None else table[check_column(id_column, columns, path.name)]
+    ids = [name or f"{path.name}, row {row}" for row, name in enumerate(ids, start=1)]
+    check_unique(ids, path.name)
+    labels = None
+    if needs_labels or label_column is not None:
+        labels = plain_labels(table[_column(label_column, ("label", "class"), columns, path, "labels")], path.name)
+    clean_column = find_column(columns, ("clean_label",))
+    clean = None if clean_column is None else plain_labels(table[clean_column], path.name)
+    root = path.parent
+    problems = {row: problem for row, file in enumerate(files) if (problem := _problem(root, file))}
+    return Listing(ids, FileSource(root, tuple(files)), labels, clean, problems=problems)
+
+
+def _column(asked: str | None, known: tuple[str, ...], columns: list[str], path: Path, what: str) -> str:
+    if asked is not None:
+        return check_column(asked, columns, path.name)
+    found = find_column(columns, known)
+    if found is None:
+        raise InputError(
+            f"{path.name} has no column of {what} ({' or '.join(known)}). Its columns are {', '.join(columns)}."
+        )
+    return found
+
+
+def _problem(root: Path, file: str) -> str | None:
+    if not file:
+        return "the line names no file"
+    if "\0" in file or not leads_inside(root, root / file):
+        return "the file is outside the folder"
+    if not (root / file).is_file():
+        return "the file is missing"
+    return None

@@ -1,0 +1,329 @@
+"""Prune: read, observe, score, select, train fresh on what was kept, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodgrain.checks import Positions, budget_count
+from goodgrain.data.duplicates import Duplicates, find_duplicates, find_overlap
+from goodgrain.data.pool import Pool
+from goodgrain.errors import InputError
+from goodgrain.learn import Standard, fit, observe, predict
+from goodgrain.learn.streams import stream_seed
+from goodgrain.metrics import accuracy
+from goodgrain.observations import Observations
+from goodgrain.pipelines.monitor import Monitor, Silent
+from goodgrain.pipelines.prune_config import WHOLE, PruneConfig
+from goodgrain.pipelines.prune_inputs import (
+    aligned,
+    check_config,
+    check_pools,
+    class_names,
+    read_pool,
+    rulebook,
+    side,
+    source_name,
+)
+from goodgrain.pipelines.prune_report import write_report
+from goodgrain.pipelines.prune_results import Outcome, Score, write_export, write_selection
+from goodgrain.run import RunFolder
+from goodgrain.scores.suspects import Suspects, suspects
+from goodgrain.scores.training import grand
+from goodgrain.select.methods import relabeling_inputs, select
+from goodgrain.select.neighborhood import neighborhood_confidence
+from goodgrain.select.threshold import ThresholdAdvice, advise_threshold
+
+
+@dataclass(frozen=True, eq=False)
+class PruneResult:
+    """What a pruning run made.
+
+    Args:
+        folder: the run folder.
+        ids: (k,) ids of the largest budget's picks, in the order picked; each prefix serves a smaller budget.
+        positions: (k,) the same as positions into the data.
+        counts: how many each budget keeps, in the order asked.
+        metrics: what metrics.json holds.
+        pool: the images; None for a run on observations alone.
+    """
+
+    folder: Path
+    ids: np.ndarray[Any, Any]
+    positions: Positions
+    counts: tuple[int, ...]
+    metrics: dict[str, Any]
+    pool: Pool | None = None
+
+    @property
+    def report(self) -> Path:
+        """The report to open in a browser."""
+        return self.folder / "report.html"
+
+    def torch_subset(self, keep: int | None = None) -> Any:
+        """The kept images as a `torch.utils.data.Subset` of (float tensor, label) pairs.
+
+        Args:
+            keep: how many of the picks; None for all.
+
+        Raises:
+            InputError: the run had no images.
+        """
+        if self.pool is None:
+            raise InputError("this run pruned observations without images. Give data as well.")
+        from goodgrain.data.export import torch_subset  # torch is only imported by who asks for it
+
+        return torch_subset(self.pool, self.positions[:keep])
+
+
+def prune(
+    data: str | Path | Pool | None = None,
+    *,
+    keep: int | float | Sequence[int | float],
+    output: str | Path,
+    test: str | Path | Pool | None = None,
+    observations: str | Path | Observations | None = None,
+    labels: str | None = None,
+    clean_labels: str | None = None,
+    image_size: int | None = None,
+    label_column: str | None = None,
+    image_column: str | None = None,
+    id_column: str | None = None,
+    max_bad: float = 0.01,
+    device: str = "auto",
+    monitor: Monitor | None = None,
+    **config: Any,
+) -> PruneResult:
+    """Tell which part of a labelled image set to keep, which labels look wrong, and train on the part.
+
+    Warm-up training, observation, selection (chapter 5; `goodgrain.select.METHODS`), a fresh training on each kept
+    part, evaluation where a test set is given, and a report. A run that was stopped in any way continues when it is
+    called again with the same arguments, and ends with the same result.
+
+    Args:
+        data: a folder, Parquet or NPZ (see `goodgrain.data.read`), or a pool; None with observations of your own.
+        keep: one or several budgets: a count (int) or a share (float in (0, 1]).
+        output: the run folder.
+        test: a test set, read like `data`.
+        observations: what any model saw of the examples, instead of our warm-up: a file or `Observations`.
+        labels: "FILE[:COLUMN]" with labels that take the place of the data's own.
+        clean_labels: "FILE[:COLUMN]" with true labels, for reporting only.
+        image_size: pixels of the longer side.
+        label_column: where the readers cannot tell.
+        image_column: likewise.
+        id_column: likewise.
+        max_bad: the largest share of unreadable images that is put up with.
+        device: "auto", "cpu" or "cuda".
+        monitor: told what happens; silent by default.
+        **config: everything in `goodgrain.pipelines.PruneConfig` but `keep`.
+
+    Returns:
+        The picks, the metrics and where the report is.
+
+    Raises:
+        InputError: anything about data or arguments that cannot work, said before any training.
+        UnknownName: a method, gain or model that is in no table.
+
+    Example:
+        >>> import tempfile
+        >>> rng = np.random.default_rng(0)
+        >>> labels = np.arange(40) % 2
+        >>> own = Observations(ids=np.arange(40), labels=labels, features=rng.normal(size=(40, 5)) + labels[:, None],
+        ...                    probabilities=rng.dirichlet([1, 1], size=40))
+        >>> len(prune(observations=own, keep=0.25, output=tempfile.mkdtemp()).ids)
+        10
+    """
+    budgets = tuple(keep) if isinstance(keep, Sequence) else (keep,)
+    asked = check_config(budgets, config)
+    watch = monitor or Silent()
+    if data is None and observations is None:
+        raise InputError("nothing to prune: give data, observations, or both.")
+    reading = {
+        "image_size": image_size,
+        "label_column": label_column,
+        "image_column": image_column,
+        "id_column": id_column,
+        "max_bad": max_bad,
+    }
+    pool = read_pool("reading the images", data, watch, labels=labels, clean_labels=clean_labels, **reading)
+    held_out = read_pool("reading the test images", test, watch, **(reading | {"image_size": side(pool, image_size)}))
+    check_pools(pool, held_out)
+    given = Observations.read(observations) if isinstance(observations, str | Path) else observations
+    seen = None if given is None else aligned(given, pool)
+    n = len(pool) if pool is not None else len(seen or ())
+    counts = tuple(budget_count(budget, n=n) for budget in budgets)
+    table = {
+        "job": "prune",
+        "data": source_name(data),
+        "test": source_name(test),
+        "observations": source_name(observations),
+        "labels": labels,
+        "clean_labels": clean_labels,
+        **reading,
+        "prune": asked.table(),
+        "fingerprint": {
+            "data": None if pool is None else pool.fingerprint(),
+            "test": None if held_out is None else held_out.fingerprint(),
+            "observations": None if given is None else given.fingerprint(),
+        },
+    }
+    with RunFolder(output, table) as run:
+        run.log("started", n=n, counts=list(counts))
+        copies, overlap = _duplicates(run, pool, held_out, watch)
+        if seen is None:
+            assert pool is not None
+            seen = _observe(run, pool, asked, device, watch)
+        classes = pool.classes if pool is not None else class_names(seen)
+        advice = _threshold(asked, seen, min(counts), watch)
+        threshold = float(asked.threshold) if advice is None else advice.threshold
+        watch.stage(f"selecting {max(counts):,} of {n:,} with {asked.title(asked.method)}")
+        selections = {
+            method: select(method, seen, rulebook(asked, method, seen, classes, max(counts)), asked.options(threshold))
+            for method in (asked.method, *asked.compare)
+            if method != WHOLE
+        }
+        selection = selections[asked.method]
+        outcome = Outcome(
+            config=asked,
+            budgets=budgets,
+            counts=counts,
+            observations=seen,
+            selection=selection,
+            others={name: other for name, other in selections.items() if name != asked.method},
+            classes=classes,
+            pool=pool,
+            test=held_out,
+            threshold=threshold,
+            advice=advice,
+            duplicates=copies,
+            overlap=overlap,
+            suspects=_suspects(seen),
+            neighborhood=_neighborhood(asked, seen, selection.positions, threshold),
+        )
+        write_selection(run, outcome)
+        run.log("selected", method=asked.method, count=len(selection))
+        scores = _train(run, outcome, device, watch) if pool is not None else ()
+        watch.stage("writing the report")
+        metrics = write_report(run, outcome, scores)
+        if asked.export is not None and pool is not None:
+            write_export(run, outcome)
+        run.log("finished")
+    picked = selection.positions
+    return PruneResult(Path(output), seen.ids[picked], picked, counts, metrics, pool)
+
+
+def _duplicates(
+    run: RunFolder, pool: Pool | None, test: Pool | None, watch: Monitor
+) -> tuple[Duplicates | None, Duplicates | None]:
+    if pool is None:
+        return None, None
+    watch.stage("looking for duplicates")
+    copies = find_duplicates(pool)
+    overlap = None if test is None else find_overlap(pool, test)
+    run.log("duplicates", within=len(copies), with_test=0 if overlap is None else len(overlap))
+    return copies, overlap
+
+
+def _observe(run: RunFolder, pool: Pool, asked: PruneConfig, device: str, watch: Monitor) -> Observations:
+    """Warm up, observe, and keep what was seen; with several models, also every model's gradient norms."""
+    if run.has("observations"):
+        return Observations.read(run.path("observations"))
+    norms = []
+    models = asked.models
+    for m in range(models):
+        learner = Standard(asked.model, flip=asked.flip)
+        what = "warm-up" if models == 1 else f"warm-up {m + 1} of {models}"
+        history = fit(
+            learner,
+            pool,
+            epochs=asked.warmup_epochs,
+            seed=stream_seed(asked.seed, "warmup", m),
+            checkpoint=run.path(f"checkpoints/warmup-{m}.pt"),
+            progress=watch.training(what, asked.warmup_epochs),
+            device=device,
+        )
+        if m == 0:
+            watch.stage("observing")
+            seen = observe(learner, pool, seed=stream_seed(asked.seed, "observe"), views=asked.views, history=history)
+        if models > 1:
+            probabilities, features = predict(learner, pool)
+            norms.append(grand(probabilities, pool.labels, features))
+    if norms:
+        seen = seen.with_columns(gradient_norms=np.stack(norms))
+    seen.save(run.path("observations"))
+    run.log("observed", columns=list(seen.columns))
+    return seen
+
+
+def _threshold(asked: PruneConfig, seen: Observations, count: int, watch: Monitor) -> ThresholdAdvice | None:
+    if asked.method != "prune4rel" or asked.threshold != "auto":
+        return None
+    watch.stage("choosing the threshold")
+    features, confidence = relabeling_inputs(seen, asked.options(0.95))
+    advice = advise_threshold(
+        features, confidence, count, similarity=asked.similarity, temperature=asked.temperature, seed=asked.seed
+    )
+    watch.stage(advice.why)
+    return advice
+
+
+def _neighborhood(
+    asked: PruneConfig, seen: Observations, picked: Positions, threshold: float
+) -> NDArray[np.float64] | None:
+    if asked.method != "prune4rel":
+        return None
+    features, confidence = relabeling_inputs(seen, asked.options(threshold))
+    return neighborhood_confidence(features, confidence, picked, threshold=threshold, similarity=asked.similarity)
+
+
+def _suspects(seen: Observations) -> Suspects | None:
+    """Judged on the mean of plain and strong view: what survives an augmentation was not learned by heart."""
+    views = [view for view in (seen.probabilities, seen.strong_probabilities) if view is not None]
+    if not views or seen.labels is None:
+        return None
+    return suspects(seen.labels, np.mean(views, axis=0, dtype=np.float64))
+
+
+def _train(run: RunFolder, outcome: Outcome, device: str, watch: Monitor) -> tuple[Score, ...]:
+    """A fresh learner on each kept part, for each repeat; the last epoch counts."""
+    asked, pool, test = outcome.config, outcome.pool, outcome.test
+    if not asked.epochs or pool is None:
+        return ()
+    scores = []
+    for method, positions in _parts(outcome):
+        part = pool.subset(np.sort(positions))
+        reached = []
+        for repeat in range(asked.repeats):
+            name = f"{method}-{len(part)}-{repeat}"
+            learner = Standard(asked.model, flip=asked.flip)
+            fit(
+                learner,
+                part,
+                epochs=asked.epochs,
+                seed=stream_seed(asked.seed, "final", repeat),
+                checkpoint=run.path(f"checkpoints/{name}.pt"),
+                progress=watch.training(f"training on {len(part):,} ({asked.title(method)})", asked.epochs),
+                device=device,
+            )
+            run.write(f"models/{name}.safetensors", learner.save)
+            if test is not None:
+                predicted = predict(learner, test)[0].argmax(axis=1)
+                reached.append(accuracy(predicted, test.labels))
+                run.log("evaluated", method=method, count=len(part), repeat=repeat, accuracy=reached[-1])
+        scores.append(Score(method, len(part), tuple(reached)))
+    return tuple(scores)
+
+
+def _parts(outcome: Outcome) -> Iterator[tuple[str, Positions]]:
+    """Every part that is trained on: method and positions."""
+    asked = outcome.config
+    for method, selection in {asked.method: outcome.selection, **outcome.others}.items():
+        for count in outcome.counts:
+            yield method, selection.positions[:count]
+    if WHOLE in asked.compare:
+        yield WHOLE, np.arange(len(outcome.observations))

@@ -1,0 +1,133 @@
+"""All that a pruning run can be asked, checked before anything heavy starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from goodgrain.checks import check_within, lookup
+from goodgrain.errors import InputError
+from goodgrain.neighbors import SIMILARITIES
+from goodgrain.select.methods import CONFIDENCES, METHODS, Options, canonical, find
+from goodgrain.select.neighborhood import GAINS
+
+EXPORTS = ("copy", "link", "huggingface")
+WHOLE = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """What to prune, how, and what to make of it.
+
+    Args:
+        keep: budgets, each a count (int) or a share (float in (0, 1]); one order serves them all.
+        method: a name in METHODS.
+        balanced: whether classes take turns; None for what the method prefers.
+        confidence: "max_prob" or "diff_prob" (prune4rel).
+        threshold: least similarity of neighbours in (0, 1], or "auto" (prune4rel).
+        gain: "own" or "coverage" (prune4rel).
+        similarity: "cosine" or "shifted" (prune4rel).
+        temperature: eta of the utility (prune4rel).
+        views: strongly augmented views whose mean is observed.
+        must_keep: ids that are picked first.
+        must_drop: ids that are never picked.
+        quotas: class name -> at most this many.
+        model: "small", "resnet18" or "package.module:function".
+        warmup_epochs: epochs before the observation.
+        epochs: epochs of the fresh training on each kept part; 0 trains nothing.
+        repeats: fresh trainings per budget, each with a seed of its own.
+        flip: whether augmentation may swap left and right; not for digits or text.
+        seed: all randomness follows from it.
+        compare: other methods, or "all" for the whole data, that are trained on as well, for the learning curve.
+        export: also write each kept part as a folder tree ("copy", "link") or as a dataset ("huggingface").
+
+    Raises:
+        InputError: a value outside its range.
+        UnknownName: a name that no table has.
+    """
+
+    keep: tuple[int | float, ...]
+    method: str = "prune4rel"
+    balanced: bool | None = None
+    confidence: str = "max_prob"
+    threshold: float | str = 0.95
+    gain: str = "own"
+    similarity: str = "cosine"
+    temperature: float = 1.0
+    views: int = 1
+    must_keep: tuple[str, ...] = ()
+    must_drop: tuple[str, ...] = ()
+    quotas: Mapping[str, int] | None = None
+    model: str = "small"
+    warmup_epochs: int = 10
+    epochs: int = 30
+    repeats: int = 1
+    flip: bool = True
+    seed: int = 0
+    export: str | None = None
+    compare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check all that can be checked without the data."""
+        object.__setattr__(self, "method", canonical(self.method))
+        find(self.method)
+        object.__setattr__(self, "compare", tuple(canonical(name) for name in self.compare))
+        for name in self.compare:
+            lookup("pruning method to compare with", {**METHODS, WHOLE: None}, name)
+        lookup("confidence", CONFIDENCES, self.confidence)
+        lookup("gain", GAINS, self.gain)
+        lookup("similarity", SIMILARITIES, self.similarity)
+        check_within("temperature", self.temperature, above=0.0)
+        if self.threshold != "auto":
+            if isinstance(self.threshold, str):
+                raise InputError(f'threshold should be a number in (0, 1] or "auto"; {self.threshold!r} came.')
+            check_within("threshold", self.threshold, above=0.0, most=1.0)
+        if not self.keep:
+            raise InputError("keep is empty. Give at least one budget, such as 0.2.")
+        for budget in self.keep:
+            whole = isinstance(budget, int)
+            if isinstance(budget, bool) or not math.isfinite(budget) or budget <= 0 or (not whole and budget > 1):
+                raise InputError(
+                    f"keep should hold counts (whole numbers above 0) or shares (above 0, at most 1); {budget!r} came."
+                )
+        if len(set(self.keep)) != len(self.keep):
+            raise InputError(f"keep names a budget twice: {', '.join(map(str, self.keep))}. Give each once.")
+        for name, least in (("views", 1), ("warmup_epochs", 1), ("epochs", 0), ("repeats", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} should be a whole number of {least} or more; {value!r} came.")
+        if self.export is not None:
+            lookup("export", dict.fromkeys(EXPORTS), self.export)
+
+    @property
+    def models(self) -> int:
+        """How many warm-up models the methods need."""
+        return max([find(name).models for name in (self.method, *self.compare) if name != WHOLE])
+
+    def turns(self, method: str) -> bool:
+        """Whether classes take turns in a method's selection."""
+        return find(method).balanced if self.balanced is None else self.balanced
+
+    def title(self, method: str) -> str:
+        """A method in words."""
+        if method == WHOLE:
+            return "all data"
+        words = method.replace("_", "-") + (f" ({self.gain} gain)" if method == "prune4rel" else "")
+        return words + (", balanced" if self.turns(method) else "")
+
+    def options(self, threshold: float) -> Options:
+        """What the selection is told, with the threshold that was settled on."""
+        return Options(
+            seed=self.seed,
+            confidence=self.confidence,
+            threshold=threshold,
+            gain=self.gain,
+            similarity=self.similarity,
+            temperature=self.temperature,
+        )
+
+    def table(self) -> dict[str, Any]:
+        """All of it as plain values, for config.toml."""
+        return {**asdict(self), "balanced": self.turns(self.method)}

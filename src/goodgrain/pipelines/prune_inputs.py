@@ -1,0 +1,126 @@
+"""What comes into a pruning run: read, checked against each other, and brought into one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goodgrain.checks import Positions
+from goodgrain.data.pool import Pool
+from goodgrain.data.read import read
+from goodgrain.errors import InputError, UnknownName
+from goodgrain.observations import Observations
+from goodgrain.pipelines.monitor import Monitor
+from goodgrain.pipelines.prune_config import PruneConfig
+from goodgrain.select.methods import Rulebook
+
+
+def check_config(budgets: tuple[int | float, ...], config: dict[str, Any]) -> PruneConfig:
+    known = set(PruneConfig.__dataclass_fields__) - {"keep"}
+    for name in config:
+        if name not in known:
+            raise UnknownName("argument of prune", name, known)
+    return PruneConfig(keep=budgets, **config)
+
+
+def read_pool(what: str, source: str | Path | Pool | None, watch: Monitor, **options: Any) -> Pool | None:
+    if source is None or isinstance(source, Pool):
+        return source
+    watch.stage(what)
+    return read(source, **options)
+
+
+def side(pool: Pool | None, asked: int | None) -> int | None:
+    """The test images come at the size of the training images."""
+    return asked if pool is None else max(pool.image_shape[:2])
+
+
+def source_name(source: object) -> str | None:
+    if source is None or isinstance(source, str | Path):
+        return None if source is None else str(source)
+    return f"{type(source).__name__} in memory"
+
+
+def check_pools(pool: Pool | None, test: Pool | None) -> None:
+    if test is not None and pool is None:
+        raise InputError("a test set needs data to train on; only observations came. Give data, or leave test out.")
+    if pool is None:
+        return
+    if (pool.labels < 0).any():
+        raise InputError(f"{int((pool.labels < 0).sum())} images have no class label; pruning needs one for each.")
+    _check_classes(pool.labels, pool.classes)
+    if test is None:
+        return
+    if test.classes != pool.classes:
+        raise InputError(
+            f"the test set has the classes {', '.join(test.classes[:5])} ..., the data {', '.join(pool.classes[:5])} "
+            "...: they should be the same, in the same order."
+        )
+    if test.image_shape != pool.image_shape:
+        raise InputError(
+            f"the test images come as {test.image_shape} (height, width, channels), the data as {pool.image_shape}. "
+            "Bring both into one form."
+        )
+
+
+def _check_classes(labels: Positions, classes: Sequence[str]) -> None:
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+    if len(empty):
+        raise InputError(
+            f"class {classes[empty[0]]!r} is empty: no example has that label"
+            + (f", and so are {len(empty) - 1} others" if len(empty) > 1 else "")
+            + ". Remove the class, or give it examples."
+        )
+    if len(classes) < 2:
+        raise InputError("there is only one class. Pruning for classification needs at least two.")
+
+
+def aligned(given: Observations, pool: Pool | None) -> Observations:
+    """The observations of exactly the pool's images, in the pool's order; the pool's labels where there are none."""
+    if pool is None:
+        if given.labels is not None:
+            _check_classes(given.labels, class_names(given))
+        return given
+    order = {str(name): position for position, name in enumerate(given.ids.tolist())}
+    missing = [name for name in pool.ids.tolist() if name not in order]
+    if missing:
+        raise InputError(
+            f"the observations lack {len(missing)} of the {len(pool)} images, the first is {missing[0]!r}. "
+            "Their ids should be those of the data."
+        )
+    rows = given.rows([order[name] for name in pool.ids.tolist()])
+    return rows.with_columns(ids=pool.ids, labels=pool.labels)
+
+
+def class_names(seen: Observations) -> tuple[str, ...]:
+    """Class names of observations without a pool."""
+    for table in (seen.probabilities, seen.strong_probabilities):
+        if table is not None:
+            return tuple(str(j) for j in range(table.shape[1]))
+    return () if seen.labels is None else tuple(str(j) for j in range(int(seen.labels.max()) + 1))
+
+
+def rulebook(asked: PruneConfig, method: str, seen: Observations, classes: Sequence[str], count: int) -> Rulebook:
+    """The rules of one method's selection: ids become positions, class names become classes."""
+    order = {str(name): position for position, name in enumerate(seen.ids.tolist())}
+    places: dict[str, list[int]] = {}
+    for name, ids in (("must_keep", asked.must_keep), ("must_drop", asked.must_drop)):
+        unknown = [one for one in ids if one not in order]
+        if unknown:
+            raise InputError(f"{name} names {len(unknown)} ids that the data lacks, the first is {unknown[0]!r}.")
+        places[name] = [order[one] for one in ids]
+    quotas = {}
+    for name, most in (asked.quotas or {}).items():
+        if name not in classes:
+            raise InputError(f"there is a quota for class {name!r}, but the classes are {', '.join(classes[:20])}.")
+        quotas[classes.index(name)] = most
+    turns = asked.turns(method)
+    if turns and seen.labels is None:
+        raise InputError(
+            "a balanced selection needs labels, and the observations have none. Add labels, or ask for no balance."
+        )
+    labels = seen.labels if turns or quotas else None
+    return Rulebook(count, labels, quotas or None, places["must_keep"], places["must_drop"])

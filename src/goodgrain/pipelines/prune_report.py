@@ -1,0 +1,104 @@
+"""From a pruning run to the facts of its report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goodgrain.data.duplicates import Duplicates
+from goodgrain.pipelines.prune_results import Outcome, Score, measure
+from goodgrain.report import Copies, CurvePoint, Noise, PruneFacts, Threshold, prune_report
+from goodgrain.run import RunFolder
+
+
+def write_report(run: RunFolder, outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
+    """Write metrics.json and report.html, and return the metrics."""
+    metrics = measure(outcome, scores)
+    run.write_json("metrics.json", metrics)
+    run.write_text("report.html", prune_report(_facts(run.config, outcome, scores, metrics)))
+    return metrics
+
+
+def _facts(
+    config: Mapping[str, Any], outcome: Outcome, scores: Sequence[Score], metrics: Mapping[str, Any]
+) -> PruneFacts:
+    asked, pool, test, seen = outcome.config, outcome.pool, outcome.test, outcome.observations
+    largest = max(outcome.counts)
+    source = config.get("data") or config.get("observations") or "data"
+    clean = outcome.clean
+    noise = None
+    if clean is not None and seen.labels is not None:
+        shares = [entry["noise_share"] for entry in metrics["budgets"]]
+        noise = Noise(list(outcome.counts), shares, metrics["noise_share"])
+    table = outcome.observations.strong_probabilities
+    table = outcome.observations.probabilities if table is None else table
+    return PruneFacts(
+        name=Path(source).name,
+        method=asked.title(asked.method),
+        command=_command(config),
+        settings=list(_settings(config)),
+        ids=seen.ids.astype(np.str_),
+        kept=outcome.selection.positions[:largest],
+        seed=asked.seed,
+        classes=outcome.classes,
+        labels=seen.labels,
+        thumbnail=None if pool is None else pool.thumbnail,
+        accuracy=[
+            CurvePoint(asked.title(score.method), score.count, score.mean, score.std, len(score.accuracy))
+            for score in scores
+            if score.accuracy
+        ],
+        accuracy_on="the test set" if test is None else f"the test set ({len(test):,} images)",
+        advice=metrics["advice"],
+        noise=noise,
+        suspects=outcome.suspects,
+        confidence=None if table is None else np.asarray(table).max(axis=1),
+        neighbourhood_confidence=outcome.neighborhood,
+        threshold=_threshold(outcome),
+        duplicates=_copies(outcome.duplicates),
+        overlap=_copies(outcome.overlap),
+        test_ids=() if test is None else test.ids,
+        test_thumbnail=None if test is None else test.thumbnail,
+        rejected=() if pool is None else [(one.id, one.reason) for one in pool.rejected],
+    )
+
+
+def _threshold(outcome: Outcome) -> Threshold | None:
+    if outcome.config.method != "prune4rel":
+        return None
+    if outcome.advice is None:
+        return Threshold(outcome.threshold, "It was given.")
+    quartiles = dict(zip(("lower quartile", "median", "upper quartile"), outcome.advice.quantiles.T, strict=True))
+    return Threshold(outcome.threshold, outcome.advice.why, outcome.advice.thresholds.tolist(), quartiles)
+
+
+def _copies(found: Duplicates | None) -> Copies | None:
+    return None if found is None else Copies(found.pairs, found.differing)
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    """The command line that makes this run, as far as files can say it."""
+    asked = config["prune"]
+    words = ["goodgrain", "prune"]
+    if config.get("data"):
+        words.append(str(config["data"]))
+    words += ["--keep", ",".join(map(str, asked["keep"])), "--method", str(asked["method"])]
+    for name in ("test", "observations", "labels", "clean_labels"):
+        if config.get(name):
+            words += ["--" + name.replace("_", "-"), str(config[name])]
+    words += ["--seed", str(asked["seed"])]
+    return shlex.join(words)
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            rows += _settings(value, f"{name}.")
+        else:
+            rows.append((prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return rows

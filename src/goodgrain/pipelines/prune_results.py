@@ -1,0 +1,241 @@
+"""What a pruning run leaves behind: tables, metrics, the report, and the kept part in other forms."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from goodgrain.checks import Positions
+from goodgrain.data.duplicates import Duplicates
+from goodgrain.data.pool import Pool
+from goodgrain.observations import Observations
+from goodgrain.pipelines.learning_curve import where_more_stops_paying
+from goodgrain.pipelines.prune_config import PruneConfig
+from goodgrain.run import RunFolder
+from goodgrain.scores import training, uncertainty
+from goodgrain.scores.suspects import Suspects
+from goodgrain.select.selection import Selection
+from goodgrain.select.threshold import ThresholdAdvice
+
+
+@dataclass(frozen=True)
+class Score:
+    """Test accuracy after the last epoch of each fresh training on one part; empty without a test set."""
+
+    method: str
+    count: int
+    accuracy: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over repeats."""
+        return float(np.mean(self.accuracy))
+
+    @property
+    def std(self) -> float:
+        """Over repeats, with n - 1; 0 for a single one."""
+        return float(np.std(self.accuracy, ddof=1)) if len(self.accuracy) > 1 else 0.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """All that was found out before the fresh trainings."""
+
+    config: PruneConfig
+    budgets: tuple[int | float, ...]
+    counts: tuple[int, ...]
+    observations: Observations
+    selection: Selection
+    others: Mapping[str, Selection]
+    classes: tuple[str, ...]
+    pool: Pool | None
+    test: Pool | None
+    threshold: float
+    advice: ThresholdAdvice | None
+    duplicates: Duplicates | None
+    overlap: Duplicates | None
+    suspects: Suspects | None
+    neighborhood: NDArray[np.float64] | None
+
+    @property
+    def clean(self) -> Positions | None:
+        """The true labels, where they are known."""
+        return None if self.pool is None else self.pool.clean_labels
+
+
+def write_selection(run: RunFolder, outcome: Outcome) -> None:
+    """Write selection.parquet, and suspects.parquet where labels could be judged."""
+    seen, picked = outcome.observations, outcome.selection.positions
+    n = len(seen)
+    order = np.full(n, -1, dtype=np.int64)
+    order[picked] = np.arange(len(picked))
+    gain = np.full(n, np.nan)
+    gain[picked] = outcome.selection.gains
+    missing = order < 0
+    columns: dict[str, Any] = {"id": seen.ids}
+    if seen.labels is not None:
+        columns["label"] = seen.labels
+        columns["class"] = [outcome.classes[label] for label in seen.labels.tolist()]
+    columns["picked"] = ~missing
+    columns["order"] = pa.array(order, mask=missing)
+    columns["gain"] = pa.array(gain, mask=missing)
+    columns |= _scores(outcome)
+    columns["reason"] = _reasons(outcome, order)
+    run.write_table("selection.parquet", columns)
+    if outcome.suspects is not None and seen.labels is not None:
+        where = outcome.suspects.positions
+        table: dict[str, Any] = {
+            "id": seen.ids[where],
+            "given_label": seen.labels[where],
+            "suggested_label": outcome.suspects.suggested,
+            "given_class": [outcome.classes[label] for label in seen.labels[where].tolist()],
+            "suggested_class": [outcome.classes[label] for label in outcome.suspects.suggested.tolist()],
+            "confidence": outcome.suspects.confidence,
+            "picked": order[where] >= 0,
+        }
+        run.write_table("suspects.parquet", table)
+
+
+def _scores(outcome: Outcome) -> dict[str, NDArray[np.float64]]:
+    """Every score that the observations allow at no cost."""
+    seen = outcome.observations
+    scores: dict[str, NDArray[np.float64]] = {}
+    probabilities = seen.strong_probabilities if seen.strong_probabilities is not None else seen.probabilities
+    if probabilities is not None:
+        scores["confidence"] = uncertainty.max_prob(probabilities)
+    if seen.probabilities is not None:
+        scores["margin"] = uncertainty.margin(seen.probabilities)
+        scores["entropy"] = uncertainty.entropy(seen.probabilities)
+    if seen.losses is not None:
+        scores["small_loss"] = training.small_loss(seen.losses)
+    if seen.correct is not None:
+        scores["forgetting"] = training.forgetting(seen.correct)
+    if seen.margin is not None:
+        scores["aum"] = training.aum(seen.margin)
+    if outcome.neighborhood is not None:
+        scores["neighborhood_confidence"] = outcome.neighborhood
+    return scores
+
+
+def _reasons(outcome: Outcome, order: Positions) -> list[str]:
+    kept, dropped = set(outcome.config.must_keep), set(outcome.config.must_drop)
+    reasons = []
+    smallest = sorted(outcome.counts)
+    for name, place in zip(outcome.observations.ids.tolist(), order.tolist(), strict=True):
+        if str(name) in kept:
+            reasons.append("must keep")
+        elif str(name) in dropped:
+            reasons.append("must drop")
+        elif place < 0:
+            reasons.append("not reached by the budget")
+        else:
+            budget = next(count for count in smallest if place < count)
+            reasons.append(f"picked as number {place + 1}, within the budget of {budget}")
+    return reasons
+
+
+def measure(outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
+    """What metrics.json holds: no times, so that the same run gives the same file."""
+    labels, clean, picked = outcome.observations.labels, outcome.clean, outcome.selection.positions
+    own = {score.count: score for score in scores if score.method == outcome.config.method}
+    budgets = []
+    for budget, count in zip(outcome.budgets, outcome.counts, strict=True):
+        entry: dict[str, Any] = {"keep": budget, "count": count}
+        part = picked[:count]
+        if labels is not None:
+            entry["kept_per_class"] = np.bincount(labels[part], minlength=len(outcome.classes)).tolist()
+            if clean is not None:
+                entry["noise_share"] = float((labels[part] != clean[part]).mean())
+        score = own.get(count)
+        if score is not None and score.accuracy:
+            entry |= {"accuracy": list(score.accuracy), "accuracy_mean": score.mean, "accuracy_std": score.std}
+        budgets.append(entry)
+    metrics: dict[str, Any] = {
+        "n": len(outcome.observations),
+        "method": outcome.config.title(outcome.config.method),
+        "budgets": budgets,
+    }
+    metrics["threshold"] = outcome.threshold if outcome.config.method == "prune4rel" else None
+    if outcome.duplicates is not None:
+        metrics["duplicates"] = len(outcome.duplicates)
+    if outcome.overlap is not None:
+        metrics["overlap_with_test"] = len(outcome.overlap)
+    if labels is not None and clean is not None:
+        metrics["noise_share"] = float((labels != clean).mean())
+    if outcome.suspects is not None:
+        metrics["suspects"] = _suspect_metrics(outcome, outcome.suspects)
+    others = [score for score in scores if score.method != outcome.config.method]
+    if others:
+        metrics["compared"] = [_compared(outcome, score) for score in others]
+    metrics["advice"] = advice(outcome, scores)
+    return metrics
+
+
+def _compared(outcome: Outcome, score: Score) -> dict[str, Any]:
+    entry: dict[str, Any] = {"method": outcome.config.title(score.method), "count": score.count}
+    labels, clean = outcome.observations.labels, outcome.clean
+    if labels is not None and clean is not None:
+        other = outcome.others.get(score.method)
+        part = np.arange(len(labels)) if other is None else other.positions[: score.count]
+        entry["noise_share"] = float((labels[part] != clean[part]).mean())
+    if score.accuracy:
+        entry |= {"accuracy": list(score.accuracy), "accuracy_mean": score.mean, "accuracy_std": score.std}
+    return entry
+
+
+def _suspect_metrics(outcome: Outcome, found: Suspects) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"count": len(found.positions)}
+    labels, clean = outcome.observations.labels, outcome.clean
+    if clean is not None and labels is not None and len(found.positions):
+        wrong = labels != clean
+        metrics["precision"] = float(wrong[found.positions].mean())
+        metrics["recall"] = float(wrong[found.positions].sum() / max(int(wrong.sum()), 1))
+        metrics["suggestion_right"] = float((found.suggested == clean[found.positions]).mean())
+        top = found.positions[: max(1, len(found.positions) // 10)]
+        metrics["precision_of_surest_tenth"] = float(wrong[top].mean())
+    return metrics
+
+
+def advice(outcome: Outcome, scores: Sequence[Score]) -> str:
+    """Where more data stops paying; nothing to say with fewer than two measured budgets."""
+    measured = [score for score in scores if score.accuracy and score.method == outcome.config.method]
+    if len(measured) < 2 or outcome.test is None:
+        return ""
+    tested = len(outcome.test)
+    errors = [
+        max(score.std / math.sqrt(len(score.accuracy)), math.sqrt(score.mean * (1 - score.mean) / tested))
+        for score in measured
+    ]
+    return where_more_stops_paying([s.count for s in measured], [s.mean for s in measured], errors)
+
+
+def write_export(run: RunFolder, outcome: Outcome) -> None:
+    """Write the kept part of each budget as a folder tree or a dataset, whole or not at all."""
+    from goodgrain.data.export import copy_tree, hugging_face
+
+    assert outcome.pool is not None
+    for count in outcome.counts:
+        name = f"export/keep-{count}"
+        if run.has(name):
+            continue
+        made = Path(tempfile.mkdtemp(prefix=".export-", dir=run.path(name).parent))
+        try:
+            part = outcome.selection.positions[:count]
+            if outcome.config.export == "huggingface":
+                hugging_face(outcome.pool, part, made / "tree")
+            else:
+                copy_tree(outcome.pool, part, made / "tree", link=outcome.config.export == "link")
+            os.replace(made / "tree", run.path(name))
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        run.log("exported", folder=name)

@@ -1,0 +1,146 @@
+"""Exact float64 distances at the price of float32 matrix products: a bound on the rounding says what to recompute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodgrain.checks import Floats, Positions
+
+BLOCK = 1 << 18  # numbers in a temporary array
+CENTERS = 256  # columns of one matrix product
+SMALL = 1 << 21  # numbers: below, the threads of a matrix product wait longer for each other than they work
+
+_ROUNDING = 2.0**-24  # relative error of one float32 operation
+_LEAST = float(np.finfo(np.float32).tiny)  # absolute error where float32 underflows
+
+
+def blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices of consecutive rows, BLOCK numbers each."""
+    step = max(1, BLOCK // max(1, width))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def unit_scale(*arrays: Floats) -> float:
+    """The power of two that brings the largest entry to 1/2..1: exact, and squares cannot overflow."""
+    largest = max(max(float(x.max()), -float(x.min())) for x in arrays if len(x))
+    return float(np.ldexp(1.0, -max(int(np.frexp(largest)[1]), -1000)))
+
+
+def scaled(x: Floats, scale: float) -> NDArray[np.float64]:
+    """A scaled float64 copy."""
+    return np.multiply(x, scale, dtype=np.float64)
+
+
+def squared_lengths(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) sums of squares, each row summed alike wherever it stands."""
+    sums: NDArray[np.float64] = np.square(x).sum(axis=1)
+    return sums
+
+
+def _products(rows: NDArray[np.float32], centers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(m, p) inner products."""
+    if len(centers) == 1 and rows.size <= SMALL:
+        one: NDArray[np.float32] = np.einsum("ij,j->i", rows, centers[0])
+        return one[:, np.newaxis]
+    return rows @ centers.T
+
+
+class CenteredCopy:
+    """A float32 copy of the rows, about their mean and scaled to about 1: small numbers, small rounding errors.
+
+    Args:
+        x: (n, d) rows; not copied, read again for exact values.
+        scale: a power of two from `unit_scale`.
+    """
+
+    def __init__(self, x: Floats, scale: float) -> None:
+        self.x = x
+        self.scale = scale
+        self.mean = np.zeros(x.shape[1])
+        for block in blocks(*x.shape):
+            self.mean += scaled(x[block], scale).sum(axis=0)
+        self.mean /= len(x)
+        self.y = np.empty(x.shape, dtype=np.float32)
+        self.squares = np.empty(len(x))  # squared lengths about the mean
+        for block in blocks(*x.shape):
+            rows = self.centered(x[block])
+            self.y[block], self.squares[block] = rows, squared_lengths(rows)
+
+    def centered(self, rows: Floats) -> NDArray[np.float64]:
+        """Any rows, scaled and about the mean, in float64."""
+        return scaled(rows, self.scale) - self.mean
+
+    def distance_error(self, squares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each of two rows adds, by its squared length, to the error bound of their squared distance.
+
+        It bounds ||a||^2 + ||b||^2 - 2 a.b in float32, whatever the order of summation: d roundings in the product,
+        ten before and after it, and 2 ||a|| ||b|| <= ||a||^2 + ||b||^2. The factor 2 is slack.
+        """
+        d = self.x.shape[1]
+        bound: NDArray[np.float64] = 2.0 * _ROUNDING * (d + 16) * squares + d * _LEAST
+        return bound
+
+    def product_error(self, length: float, norms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Error bound of float32 products of rows of these norms with a vector of this length, with the same slack.
+
+        The second term is the rounding of float64 sums of squares, to which the products are compared.
+        """
+        d = self.x.shape[1]
+        products = length * norms + _ROUNDING * (length + norms) ** 2
+        bound: NDArray[np.float64] = 2.0 * _ROUNDING * (d + 16) * products + d * _LEAST
+        return bound
+
+
+class NearestCenter:
+    """The exact squared distance of every row to its nearest center, in scaled units.
+
+    Args:
+        copy: of the rows.
+    """
+
+    def __init__(self, copy: CenteredCopy) -> None:
+        self.copy = copy
+        self.squared = np.full(len(copy.x), np.inf)
+        self._error = copy.distance_error(copy.squares)
+        self._low = (copy.squares - self._error).astype(np.float32)
+
+    def reach(self, centers: Floats, rows: Positions, y: NDArray[np.float32]) -> None:
+        """Let some rows know of new centers.
+
+        Args:
+            centers: (p, d) rows as they came, unscaled.
+            rows: (m,) distinct positions.
+            y: (m, d) their rows of the copy.
+        """
+        for start in range(0, len(centers), CENTERS):
+            exact = scaled(centers[start : start + CENTERS], self.copy.scale)
+            about = exact - self.copy.mean
+            squares = squared_lengths(about)
+            error = self.copy.distance_error(squares)
+            for block in blocks(len(rows), len(exact)):
+                low = _products(y[block], about.astype(np.float32))
+                low *= -2.0
+                low += (squares - error).astype(np.float32)
+                low += self._low[rows[block], np.newaxis]  # now a lower bound of the squared distance
+                self._settle(rows[block], low, exact, error)
+
+    def _settle(
+        self, rows: Positions, low: NDArray[np.float32], centers: NDArray[np.float64], error: NDArray[np.float64]
+    ) -> None:
+        """Compute exactly what a lower bound leaves open: pairs that could be the nearest of their row."""
+        likely = low.argmin(axis=1)
+        least = low[np.arange(len(rows)), likely].astype(np.float64)
+        known = self.squared[rows]
+        open_rows = np.flatnonzero(least <= known)
+        high = least + 2.0 * (self._error[rows] + error[likely])
+        limit = np.minimum(known, high)[open_rows]
+        near, center = np.nonzero(low[open_rows] <= limit[:, np.newaxis])
+        pairs = rows[open_rows[near]]
+        for block in blocks(len(pairs), self.copy.x.shape[1]):
+            difference = scaled(self.copy.x[pairs[block]], self.copy.scale)
+            difference -= centers[center[block]]
+            np.minimum.at(self.squared, pairs[block], squared_lengths(difference))

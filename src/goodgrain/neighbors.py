@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
 
 from goodgrain.checks import Floats, Positions, check_embeddings, check_within, lookup
 
@@ -22,6 +23,8 @@ GRID = 2.0**40
 # Angles are computed in float32: an error of 1e-6 in a cosine near 1 is an angle of 1.4e-3.
 _ANGLE_SLACK = 4e-3
 _ROUNDS = 3
+_SMALL_PRODUCT = 2e7  # multiplications
+_THREADS = ThreadpoolController()
 
 SIMILARITIES = {"cosine": (1.0, 0.0), "shifted": (0.5, 0.5)}  # name -> (scale, offset) of the cosine
 
@@ -75,7 +78,7 @@ class CosineNeighbors:
         self._least_cosine = least_cosine - 1.0 / GRID
         self._reach = float(np.arccos(np.clip(least_cosine, -1.0, 1.0))) + _ANGLE_SLACK
         unit = unit_rows(x)
-        nonzero = unit.any(axis=1)
+        nonzero = np.asarray(unit.any(axis=1))
         first, self._kind = _distinct(unit)
         self._members = None if len(first) == self.n else _members(self._kind, len(first))
         self._directions = _Groups(unit if self._members is None else unit[first], self._reach)
@@ -200,23 +203,26 @@ class _Groups:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """(query, row, cosine) of all pairs with at least this cosine, in no particular order."""
         queries = self.rows[self.place[asked]]
-        to_center = np.arccos(np.clip(queries.astype(np.float32) @ self.centers.T, -1.0, 1.0))
+        to_center = np.arccos(np.clip(queries.astype(np.float32) @ self.centers.T, -1.0, 1.0))  # (q, m)
+        least, most = self.angle[self.starts[:-1]], self.angle[self.starts[1:] - 1]
+        touched = (to_center - reach <= most) & (to_center + reach >= least)
+        many = touched.sum(axis=0)  # queries per group
+        work = float(many @ np.diff(self.starts)) * queries.shape[1] / max(np.count_nonzero(many), 1)
         found: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
-        for g, (start, stop) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
-            angles = self.angle[start:stop]
-            near = to_center[:, g] - reach
-            far = to_center[:, g] + reach
-            who = np.flatnonzero((near <= angles[-1]) & (far >= angles[0]))
-            if len(who) == 0:
-                continue
-            first = start + np.searchsorted(angles, near[who].min(), side="left")
-            last = start + np.searchsorted(angles, far[who].max(), side="right")
-            everyone = len(who) > 0.8 * len(queries)  # a copy of nearly all queries costs more than it saves
-            for block in range(first, last, 4096):
-                columns = self.rows[block : min(block + 4096, last)]
-                cosines = (queries if everyone else queries[who]) @ columns.T
-                q, c = np.nonzero(cosines >= least_cosine)
-                found.append((q if everyone else who[q], self.order[block + c], cosines[q, c]))
+        # The threads of a small product wait for each other longer than they work, on a busy machine a hundred times.
+        with _THREADS.limit(limits=1 if work < _SMALL_PRODUCT else None, user_api="blas"):
+            for g in np.flatnonzero(many):
+                who = np.flatnonzero(touched[:, g])
+                start, stop = self.starts[g], self.starts[g + 1]
+                angles = self.angle[start:stop]
+                first = start + np.searchsorted(angles, to_center[who, g].min() - reach, side="left")
+                last = start + np.searchsorted(angles, to_center[who, g].max() + reach, side="right")
+                everyone = len(who) > 0.8 * len(queries)  # a copy of nearly all queries costs more than it saves
+                for block in range(first, last, 4096):
+                    columns = self.rows[block : min(block + 4096, last)]
+                    cosines = (queries if everyone else queries[who]) @ columns.T
+                    q, c = np.nonzero(cosines >= least_cosine)
+                    found.append((q if everyone else who[q], self.order[block + c], cosines[q, c]))
         if not found:
             none = np.empty(0, dtype=np.int64)
             return none, none, np.empty(0)

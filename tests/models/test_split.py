@@ -161,3 +161,13 @@ def test_a_function_is_imported_and_given_what_it_takes(monkeypatch, tmp_path):
 def test_an_unknown_name_offers_the_nearest():
     with pytest.raises(UnknownName, match=r"no network 'resnet81'. Did you mean 'resnet18'\? Known: resnet18, small"):
         load_network("resnet81", classes=3, channels=3, seed=0)
+
+
+@pytest.mark.parametrize(("size", "channels"), [((32, 32), 3), ((8, 8), 1), ((17, 9), 3)])
+def test_the_fast_layout_of_small_gives_the_gradients_of_double_precision(size, channels):
+    images, gradients = torch.randn(33, channels, *size, generator=torch.Generator().manual_seed(0)), []
+    for kind in (torch.float32, torch.float64):
+        network = load_network("small", classes=5, channels=channels, seed=0, size=size).to(kind)
+        torch.autograd.backward(network(images.to(kind))[0].square().mean())
+        gradients.append(torch.cat([weights.grad.double().flatten() for weights in network.parameters()]))
+    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()

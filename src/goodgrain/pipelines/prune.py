@@ -282,11 +282,9 @@ def _neighborhood(
 
 
 def _suspects(seen: Observations) -> Suspects | None:
-    """Judged on the mean of plain and strong view: what survives an augmentation was not learned by heart."""
-    views = [view for view in (seen.probabilities, seen.strong_probabilities) if view is not None]
-    if not views or seen.labels is None:
+    if seen.probabilities is None or seen.labels is None:
         return None
-    return suspects(seen.labels, np.mean(views, axis=0, dtype=np.float64))
+    return suspects(seen.labels, seen.probabilities)
 
 
 def _train(run: RunFolder, outcome: Outcome, device: str, watch: Monitor) -> tuple[Score, ...]:

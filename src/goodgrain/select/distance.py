@@ -15,7 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from goodgrain.checks import Floats, Positions, budget_count, check_count, check_embeddings, check_positions
 from goodgrain.errors import InputError
-from goodgrain.select.nearest import CenteredCopy, NearestCenter, blocks, scaled, squared_lengths, unit_scale
+from goodgrain.select.nearest import (
+    CenteredCopy,
+    NearestCenter,
+    blocks,
+    largest_entry,
+    scaled,
+    squared_lengths,
+    unit_scale,
+)
 from goodgrain.select.ranking import Ranked
 from goodgrain.select.selection import Rules, Selection, check_rules, pick_greedily
 
@@ -66,8 +74,8 @@ def k_center(
     dropped = _check_labeled(budget, centers, must_keep, must_drop, n=len(x))
     given = check_rules(budget, n=len(x), labels=labels, quotas=quotas, must_keep=must_keep, must_drop=dropped)
     rules = given.renumbered()
-    rows = x if rules is given else x[given.rows]
-    return given.original(pick_greedily(_KCenter(rows, x[centers], rules, np.random.default_rng(seed)), rules))
+    copy = CenteredCopy(x, None if rules is given else given.rows, x[centers])
+    return given.original(pick_greedily(_KCenter(copy, x[centers], rules, np.random.default_rng(seed)), rules))
 
 
 def min_cover(
@@ -116,7 +124,7 @@ def min_cover(
         first = int(np.searchsorted(given.rows, start))
     else:
         raise InputError(f"start={start} is in must_drop. Start from an example that may be picked.")
-    rows, scale = given.rows, unit_scale(x)
+    rows, scale = given.rows, unit_scale(largest_entry(x))
     distances = np.empty(rules.n)
     for block in blocks(rules.n, x.shape[1]):
         distances[block] = squared_lengths(scaled(x[rows[block]], scale) - scaled(x[rows[first]], scale))
@@ -138,8 +146,8 @@ def herding(
 
     Herding in its target-minus-running-mean form (Welling 2009; as in iCaRL, Rebuffi et al. 2017): step t takes the
     candidate x with the least ||t mu - (sum of the picks) - x||, so that the norm of x counts; the dot-product form
-    for features of unit length leaves it out. Each example is picked at most once, of equal rows the lower position first.
-    Time O(k n d), memory O(n) beside one float32 copy of the embeddings.
+    for features of unit length leaves it out. Each example is picked at most once; of equal rows, the lower position
+    comes first. Time O(k n d), memory O(n) beside one float32 copy of the embeddings.
 
     Args:
         embeddings: (n, d), one row per example.
@@ -162,7 +170,8 @@ def herding(
     x = check_embeddings(embeddings)
     given = check_rules(budget, n=len(x), labels=labels, quotas=quotas, must_keep=must_keep, must_drop=must_drop)
     rules = given.renumbered()
-    return given.original(pick_greedily(_Herding(x if rules is given else x[given.rows], rules), rules))
+    copy = CenteredCopy(x, None if rules is given else given.rows, x[:0])
+    return given.original(pick_greedily(_Herding(copy, rules), rules))
 
 
 def _check_labeled(
@@ -190,20 +199,19 @@ class _KCenter:
     the round reach all rows together, in one matrix product.
     """
 
-    def __init__(self, x: Floats, centers: Floats, rules: Rules, rng: np.random.Generator) -> None:
-        self.x = x
+    def __init__(self, copy: CenteredCopy, centers: Floats, rules: Rules, rng: np.random.Generator) -> None:
+        self.copy = copy
         self.rng = rng
-        self.copy = CenteredCopy(x, unit_scale(x, centers))
-        self.nearest = NearestCenter(self.copy)  # -1 once taken
+        self.nearest = NearestCenter(copy)  # -1 once taken
         self.members = {int(group): np.flatnonzero(rules.groups == group) for group in np.unique(rules.groups)}
         self.pools: dict[int, _Pool] = {}
         self.watched = rules.kept  # rows that are up to date: must-keep at first, then all pools
-        self.watched_copy = self.copy.y[self.watched]
+        self.watched_copy = copy.y[self.watched]
         self.waiting: list[int] = []  # centers that only the watched rows know
         self.no_center = len(centers) == 0
         if len(centers):
             distinct = np.unique(centers, axis=0)  # equal centers would tie in every row
-            self.nearest.reach(distinct, np.arange(len(x)), self.copy.y)
+            self.nearest.reach(distinct, np.arange(len(copy)), copy.y)
 
     def best(self, group: int) -> int | None:
         if self.no_center:
@@ -218,7 +226,7 @@ class _KCenter:
         squared = float(self.nearest.squared[position])
         if squared > 0.0:  # else it equals a center, and no distance can fall
             self.waiting.append(position)
-            self.nearest.reach(self.x[[position]], self.watched, self.watched_copy)
+            self.nearest.reach(self.copy.read(np.array([position])), self.watched, self.watched_copy)
         self.nearest.squared[position] = -1.0
         self.no_center = False
         return math.sqrt(squared) / self.copy.scale
@@ -234,7 +242,8 @@ class _KCenter:
         return position if (value, -position) >= (pool.limit, -pool.last) else None
 
     def _next_round(self) -> None:
-        self.nearest.reach(self.x[self.waiting], np.arange(len(self.x)), self.copy.y)
+        centers = self.copy.read(np.array(self.waiting, dtype=np.int64))
+        self.nearest.reach(centers, np.arange(len(self.copy)), self.copy.y)
         self.waiting.clear()
         size = max(8, POOL // len(self.members))
         self.pools = {group: _Pool.of(self.nearest.squared, rows, size) for group, rows in self.members.items()}
@@ -265,14 +274,13 @@ class _Pool:
 class _Herding:
     """With rows about their mean, the next pick is the x with the least ||(sum of the picks) + x||."""
 
-    def __init__(self, x: Floats, rules: Rules) -> None:
-        self.x = x
-        self.copy = CenteredCopy(x, unit_scale(x))
-        self.norms = np.sqrt(self.copy.squares)
-        self.sum = np.zeros(x.shape[1])
+    def __init__(self, copy: CenteredCopy, rules: Rules) -> None:
+        self.copy = copy
+        self.norms = np.sqrt(copy.squares)
+        self.sum = np.zeros(copy.shape[1])
         self.picks = 0
         self.members = {int(group): np.flatnonzero(rules.groups == group) for group in np.unique(rules.groups)}
-        self.open = np.ones(len(x), dtype=bool)
+        self.open = np.ones(len(copy), dtype=bool)
 
     def best(self, group: int) -> int | None:
         rows = self.members[group][self.open[self.members[group]]]
@@ -283,11 +291,11 @@ class _Herding:
         length = math.sqrt(float(self.sum @ self.sum))
         error = self.copy.product_error(length, self.norms[rows])
         near = rows[cost - error <= (cost + error).min()]
-        exact = squared_lengths(self.copy.centered(self.x[near]) + self.sum)
+        exact = squared_lengths(self.copy.centered(self.copy.read(near)) + self.sum)
         return int(near[exact.argmin()])
 
     def take(self, position: int) -> float:
-        self.sum += self.copy.centered(self.x[position])
+        self.sum += self.copy.centered(self.copy.read(np.array([position])))[0]
         self.picks += 1
         self.open[position] = False
         return -math.sqrt(float(self.sum @ self.sum)) / self.picks / self.copy.scale

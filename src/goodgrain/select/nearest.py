@@ -24,9 +24,13 @@ def blocks(rows: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def unit_scale(*arrays: Floats) -> float:
+def largest_entry(x: Floats) -> float:
+    """The largest absolute value; 0 for no rows."""
+    return max(float(x.max()), -float(x.min())) if len(x) else 0.0
+
+
+def unit_scale(largest: float) -> float:
     """The power of two that brings the largest entry to 1/2..1: exact, and squares cannot overflow."""
-    largest = max(max(float(x.max()), -float(x.min())) for x in arrays if len(x))
     return float(np.ldexp(1.0, -max(int(np.frexp(largest)[1]), -1000)))
 
 
@@ -53,22 +57,34 @@ class CenteredCopy:
     """A float32 copy of the rows, about their mean and scaled to about 1: small numbers, small rounding errors.
 
     Args:
-        x: (n, d) rows; not copied, read again for exact values.
-        scale: a power of two from `unit_scale`.
+        x: (m, d), not copied, read again for exact values.
+        rows: (n,) positions of the rows to copy; None for all.
+        centers: (p, d) other rows that will be measured against these.
     """
 
-    def __init__(self, x: Floats, scale: float) -> None:
+    def __init__(self, x: Floats, rows: Positions | None, centers: Floats) -> None:
         self.x = x
-        self.scale = scale
+        self.rows = rows
+        self.shape = (len(x) if rows is None else len(rows), x.shape[1])
+        parts = list(blocks(*self.shape))
+        self.scale = unit_scale(max(largest_entry(centers), *(largest_entry(self.read(part)) for part in parts)))
         self.mean = np.zeros(x.shape[1])
-        for block in blocks(*x.shape):
-            self.mean += scaled(x[block], scale).sum(axis=0)
-        self.mean /= len(x)
-        self.y = np.empty(x.shape, dtype=np.float32)
-        self.squares = np.empty(len(x))  # squared lengths about the mean
-        for block in blocks(*x.shape):
-            rows = self.centered(x[block])
-            self.y[block], self.squares[block] = rows, squared_lengths(rows)
+        for part in parts:
+            self.mean += scaled(self.read(part), self.scale).sum(axis=0)
+        self.mean /= len(self)
+        self.y = np.empty(self.shape, dtype=np.float32)
+        self.squares = np.empty(len(self))  # squared lengths about the mean
+        for part in parts:
+            about = self.centered(self.read(part))
+            self.y[part], self.squares[part] = about, squared_lengths(about)
+
+    def __len__(self) -> int:
+        """How many rows were copied."""
+        return self.shape[0]
+
+    def read(self, positions: Positions | slice) -> Floats:
+        """Some of the rows as they came."""
+        return self.x[positions] if self.rows is None else self.x[self.rows[positions]]
 
     def centered(self, rows: Floats) -> NDArray[np.float64]:
         """Any rows, scaled and about the mean, in float64."""
@@ -80,7 +96,7 @@ class CenteredCopy:
         It bounds ||a||^2 + ||b||^2 - 2 a.b in float32, whatever the order of summation: d roundings in the product,
         ten before and after it, and 2 ||a|| ||b|| <= ||a||^2 + ||b||^2. The factor 2 is slack.
         """
-        d = self.x.shape[1]
+        d = self.shape[1]
         bound: NDArray[np.float64] = 2.0 * _ROUNDING * (d + 16) * squares + d * _LEAST
         return bound
 
@@ -89,7 +105,7 @@ class CenteredCopy:
 
         The second term is the rounding of float64 sums of squares, to which the products are compared.
         """
-        d = self.x.shape[1]
+        d = self.shape[1]
         products = length * norms + _ROUNDING * (length + norms) ** 2
         bound: NDArray[np.float64] = 2.0 * _ROUNDING * (d + 16) * products + d * _LEAST
         return bound
@@ -104,7 +120,7 @@ class NearestCenter:
 
     def __init__(self, copy: CenteredCopy) -> None:
         self.copy = copy
-        self.squared = np.full(len(copy.x), np.inf)
+        self.squared = np.full(len(copy), np.inf)
         self._error = copy.distance_error(copy.squares)
         self._low = (copy.squares - self._error).astype(np.float32)
 
@@ -140,7 +156,7 @@ class NearestCenter:
         limit = np.minimum(known, high)[open_rows]
         near, center = np.nonzero(low[open_rows] <= limit[:, np.newaxis])
         pairs = rows[open_rows[near]]
-        for block in blocks(len(pairs), self.copy.x.shape[1]):
-            difference = scaled(self.copy.x[pairs[block]], self.copy.scale)
+        for block in blocks(len(pairs), self.copy.shape[1]):
+            difference = scaled(self.copy.read(pairs[block]), self.copy.scale)
             difference -= centers[center[block]]
             np.minimum.at(self.squared, pairs[block], squared_lengths(difference))

@@ -176,29 +176,20 @@ def budget_count(budget: int | float, *, n: int) -> int:
         >>> budget_count(0.25, n=10), budget_count(7, n=10)
         (3, 7)
     """
-    if isinstance(budget, bool | np.bool_) or not isinstance(budget, numbers.Real):
-        raise InputError(f"budget should be a count (int) or a share (float in (0, 1]); {budget!r} came.")
-    if isinstance(budget, numbers.Integral):
-        count = int(budget)
+    given: Any = budget  # NumPy's numbers are neither int nor float
+    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Real):
+        raise InputError(f"budget should be a count (int) or a share (float in (0, 1]); {given!r} came.")
+    if isinstance(given, numbers.Integral):
+        count = int(given)
         if count < 1:
             raise InputError(f"budget={count} picks nothing. Ask for at least 1 of the {n} examples.")
         if count > n:
             raise InputError(f"budget={count} is more than the {n} examples. Ask for at most {n}.")
         return count
-    share = float(budget)
+    share = float(given)
     if not 0 < share <= 1:
         raise InputError(f"budget={share:g} is no share: a float should lie in (0, 1]. For a count, give an int.")
     return max(1, math.floor(share * n + 0.5))
-
-
-def check_within(name: str, value: float, *, above: float, most: float = math.inf) -> float:
-    """A finite number in (above, most]."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not above < float(value) <= most:
-        limit = "" if most == math.inf else f" and at most {most:g}"
-        raise InputError(f"{name} should be above {above:g}{limit}; {value!r} came.")
-    if not math.isfinite(value):
-        raise InputError(f"{name} should be finite; {value!r} came.")
-    return float(value)
 
 
 def check_count(name: str, value: int, *, least: int = 1, most: int | None = None) -> int:
@@ -219,6 +210,17 @@ def check_count(name: str, value: int, *, least: int = 1, most: int | None = Non
         limit = f"at least {least}" if most is None else f"{least} to {most}"
         raise InputError(f"{name} should be a whole number, {limit}; {value!r} came.")
     return count
+
+
+def check_within(name: str, value: float, *, above: float, most: float = math.inf) -> float:
+    """A finite number in (above, most]."""
+    given: Any = value  # NumPy's numbers are neither int nor float
+    if isinstance(given, bool) or not isinstance(given, numbers.Real) or not above < float(given) <= most:
+        limit = "" if most == math.inf else f" and at most {most:g}"
+        raise InputError(f"{name} should be above {above:g}{limit}; {value!r} came.")
+    if not math.isfinite(given):
+        raise InputError(f"{name} should be finite; {value!r} came.")
+    return float(given)
 
 
 def lookup(kind: str, table: Mapping[str, Entry], name: str) -> Entry:

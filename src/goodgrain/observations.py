@@ -115,7 +115,8 @@ class Observations:
 
     def with_columns(self, **columns: ArrayLike) -> Observations:
         """The same observations with some columns added or replaced."""
-        return Observations(**{**dict(self.items()), **columns})
+        merged: dict[str, Any] = {**dict(self.items()), **columns}
+        return Observations(**merged)
 
     def fingerprint(self) -> str:
         """A sha256 over all columns."""

@@ -74,6 +74,10 @@ def prune(
         list[str] | None,
         typer.Option(help="CLASS=COUNT: at most so many of a class; repeat for more.", show_default=False),
     ] = None,
+    drop_suspects: Annotated[bool, typer.Option(help="Never pick an example whose label looks wrong.")] = False,
+    compare: Annotated[
+        Text, typer.Option(help="Other methods, or all, to train on as well: uniform,small-loss,all.")
+    ] = None,
     export: Annotated[Text, typer.Option(help="Also write the kept part: copy, link or huggingface.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -114,6 +118,8 @@ def prune(
             must_keep=_ids(must_keep),
             must_drop=_ids(must_drop),
             quotas=_quotas(quota),
+            drop_suspects=drop_suspects,
+            compare=() if compare is None else tuple(word.strip() for word in compare.split(",")),
             export=export,
         )
     _summary(result.metrics)

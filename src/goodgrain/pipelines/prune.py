@@ -15,6 +15,7 @@ from goodgrain.data.duplicates import Duplicates, find_duplicates, find_overlap
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 from goodgrain.learn import Standard, fit, observe, predict
+from goodgrain.learn.model_file import save_model
 from goodgrain.learn.streams import stream_seed
 from goodgrain.metrics import accuracy
 from goodgrain.observations import Observations
@@ -182,8 +183,15 @@ def prune(
         advice = _threshold(asked, seen, min(counts), watch)
         threshold = float(asked.threshold) if advice is None else advice.threshold
         watch.stage(f"selecting {max(counts):,} of {n:,} with {asked.title(asked.method)}")
+        judged = _suspects(seen)
+        suspicious = judged.positions if judged is not None and asked.drop_suspects else np.empty(0, dtype=np.int64)
         selections = {
-            method: select(method, seen, rulebook(asked, method, seen, classes, max(counts)), asked.options(threshold))
+            method: select(
+                method,
+                seen,
+                rulebook(asked, method, seen, classes, max(counts), suspicious),
+                asked.options(threshold),
+            )
             for method in (asked.method, *asked.compare)
             if method != WHOLE
         }
@@ -202,7 +210,7 @@ def prune(
             advice=advice,
             duplicates=copies,
             overlap=overlap,
-            suspects=_suspects(seen),
+            suspects=judged,
             neighborhood=_neighborhood(asked, seen, selection.positions, threshold),
         )
         write_selection(run, outcome)
@@ -308,7 +316,7 @@ def _train(run: RunFolder, outcome: Outcome, device: str, watch: Monitor) -> tup
                 progress=watch.training(f"training on {len(part):,} ({asked.title(method)})", asked.epochs),
                 device=device,
             )
-            run.write(f"models/{name}.safetensors", learner.save)
+            run.write(f"models/{name}.safetensors", lambda path: save_model(path, learner, part))  # noqa: B023
             if test is not None:
                 predicted = predict(learner, test)[0].argmax(axis=1)
                 reached.append(accuracy(predicted, test.labels))

@@ -34,6 +34,7 @@ class PruneConfig:
         must_keep: ids that are picked first.
         must_drop: ids that are never picked.
         quotas: class name -> at most this many.
+        drop_suspects: never pick examples whose label looks wrong.
         model: "small", "resnet18" or "package.module:function".
         warmup_epochs: epochs before the observation.
         epochs: epochs of the fresh training on each kept part; 0 trains nothing.
@@ -60,6 +61,7 @@ class PruneConfig:
     must_keep: tuple[str, ...] = ()
     must_drop: tuple[str, ...] = ()
     quotas: Mapping[str, int] | None = None
+    drop_suspects: bool = False
     model: str = "small"
     warmup_epochs: int = 10
     epochs: int = 30
@@ -115,7 +117,8 @@ class PruneConfig:
         if method == WHOLE:
             return "all data"
         words = method.replace("_", "-") + (f" ({self.gain} gain)" if method == "prune4rel" else "")
-        return words + (", balanced" if self.turns(method) else "")
+        words += ", balanced" if self.turns(method) else ""
+        return words + (", suspects dropped" if self.drop_suspects else "")
 
     def options(self, threshold: float) -> Options:
         """What the selection is told, with the threshold that was settled on."""

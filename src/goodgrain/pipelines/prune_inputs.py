@@ -19,6 +19,7 @@ from goodgrain.select.methods import Rulebook
 
 
 def check_config(budgets: tuple[int | float, ...], config: dict[str, Any]) -> PruneConfig:
+    """The configuration, or an error that offers the nearest argument."""
     known = set(PruneConfig.__dataclass_fields__) - {"keep"}
     for name in config:
         if name not in known:
@@ -27,6 +28,7 @@ def check_config(budgets: tuple[int | float, ...], config: dict[str, Any]) -> Pr
 
 
 def read_pool(what: str, source: str | Path | Pool | None, watch: Monitor, **options: Any) -> Pool | None:
+    """Read images from where they are; a pool passes as it is."""
     if source is None or isinstance(source, Pool):
         return source
     watch.stage(what)
@@ -39,12 +41,14 @@ def side(pool: Pool | None, asked: int | None) -> int | None:
 
 
 def source_name(source: object) -> str | None:
+    """How the configuration calls what was given."""
     if source is None or isinstance(source, str | Path):
         return None if source is None else str(source)
     return f"{type(source).__name__} in memory"
 
 
 def check_pools(pool: Pool | None, test: Pool | None) -> None:
+    """Refuse what no training could work with: missing labels, empty classes, a test set of another kind."""
     if test is not None and pool is None:
         raise InputError("a test set needs data to train on; only observations came. Give data, or leave test out.")
     if pool is None:
@@ -103,8 +107,18 @@ def class_names(seen: Observations) -> tuple[str, ...]:
     return () if seen.labels is None else tuple(str(j) for j in range(int(seen.labels.max()) + 1))
 
 
-def rulebook(asked: PruneConfig, method: str, seen: Observations, classes: Sequence[str], count: int) -> Rulebook:
-    """The rules of one method's selection: ids become positions, class names become classes."""
+def rulebook(
+    asked: PruneConfig,
+    method: str,
+    seen: Observations,
+    classes: Sequence[str],
+    count: int,
+    suspicious: Positions,
+) -> Rulebook:
+    """The rules of one method's selection: ids become positions, class names become classes.
+
+    Suspicious examples are dropped like must-drop, but not where the user says that they must be kept.
+    """
     order = {str(name): position for position, name in enumerate(seen.ids.tolist())}
     places: dict[str, list[int]] = {}
     for name, ids in (("must_keep", asked.must_keep), ("must_drop", asked.must_drop)):
@@ -123,4 +137,5 @@ def rulebook(asked: PruneConfig, method: str, seen: Observations, classes: Seque
             "a balanced selection needs labels, and the observations have none. Add labels, or ask for no balance."
         )
     labels = seen.labels if turns or quotas else None
-    return Rulebook(count, labels, quotas or None, places["must_keep"], places["must_drop"])
+    dropped = np.union1d(places["must_drop"], np.setdiff1d(suspicious, places["must_keep"])).astype(np.int64)
+    return Rulebook(count, labels, quotas or None, places["must_keep"], dropped)

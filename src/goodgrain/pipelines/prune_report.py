@@ -11,7 +11,9 @@ import numpy as np
 
 from goodgrain.data.duplicates import Duplicates
 from goodgrain.pipelines.prune_results import Outcome, Score, measure
-from goodgrain.report import Copies, CurvePoint, Noise, PruneFacts, Threshold, prune_report
+from goodgrain.report.facts import Copies, Noise, PruneFacts, Threshold
+from goodgrain.report.plots import CurvePoint
+from goodgrain.report.prune import prune_report
 from goodgrain.run import RunFolder
 
 

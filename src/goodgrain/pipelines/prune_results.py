@@ -129,13 +129,18 @@ def _scores(outcome: Outcome) -> dict[str, NDArray[np.float64]]:
 
 def _reasons(outcome: Outcome, order: Positions) -> list[str]:
     kept, dropped = set(outcome.config.must_keep), set(outcome.config.must_drop)
+    suspicious: set[int] = set()
+    if outcome.config.drop_suspects and outcome.suspects is not None:
+        suspicious = set(outcome.suspects.positions.tolist())
     reasons = []
     smallest = sorted(outcome.counts)
-    for name, place in zip(outcome.observations.ids.tolist(), order.tolist(), strict=True):
+    for position, (name, place) in enumerate(zip(outcome.observations.ids.tolist(), order.tolist(), strict=True)):
         if str(name) in kept:
             reasons.append("must keep")
         elif str(name) in dropped:
             reasons.append("must drop")
+        elif place < 0 and position in suspicious:
+            reasons.append("its label looks wrong")
         elif place < 0:
             reasons.append("not reached by the budget")
         else:

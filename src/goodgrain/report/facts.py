@@ -12,6 +12,7 @@ from PIL import Image
 from goodgrain.checks import Positions, check_integers, check_positions, check_rows, check_scores
 from goodgrain.errors import InputError
 from goodgrain.report.plots import CurvePoint
+from goodgrain.scores.suspects import Suspects
 
 Thumbnail = Callable[[int], Image.Image]
 
@@ -23,15 +24,6 @@ class Noise:
     budgets: Sequence[int]
     share_kept: Sequence[float]
     share_all: float
-
-
-@dataclass(frozen=True, eq=False)
-class Suspects:
-    """Labels that look wrong, the surest first: (m,) positions, suggested classes, and confidences in 0..1."""
-
-    positions: Positions
-    suggested: Positions
-    confidence: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,6 +46,7 @@ class Standard:
     """
 
     network: Split
+    normalize: Normalize
     device: torch.device
 
     def __init__(
@@ -105,7 +106,7 @@ class Standard:
         )
         self.device, self._run = run.device, run
         self.network = network.to(run.device)
-        self._normalize = Normalize.of(pool).to(run.device)
+        self.normalize = Normalize.of(pool).to(run.device)
         self._view: View | None = weak((height, width), flip=self.flip) if self._augment else None
         self._optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -117,7 +118,7 @@ class Standard:
 
     def saved(self) -> Mapping[str, Stateful]:
         """The network, the pixel statistics and the optimiser."""
-        return {"network": self.network, "normalize": self._normalize, "optimizer": self._optimizer}
+        return {"network": self.network, "normalize": self.normalize, "optimizer": self._optimizer}
 
     def begin_epoch(self, pool: Pool, epoch: int) -> Sequence[Draw]:  # noqa: ARG002  (the protocol's form)
         """All labelled positions, shuffled."""
@@ -130,7 +131,7 @@ class Standard:
         part = batch.parts["train"]
         pixels = part.pixels if self._view is None else self._view(part.pixels, stream_seed(batch.seed, "weak"))
         self.network.train()
-        logits, _ = self.network(self._normalize(pixels))
+        logits, _ = self.network(self.normalize(pixels))
         loss = functional.cross_entropy(logits, part.labels)
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * warm_cosine(batch.progress, warmup=self._warmup)
@@ -143,7 +144,7 @@ class Standard:
         """Pixels (b, c, h, w) in [0, 1] -> log-probabilities (b, classes), features (b, d)."""
         self.network.eval()
         with torch.no_grad():
-            logits, features = self.network(self._normalize(pixels))
+            logits, features = self.network(self.normalize(pixels))
         return functional.log_softmax(logits, dim=1), features
 
 

@@ -7,9 +7,9 @@ time for a whole budget is that of `--literal-picks` picks times their share; `-
 """
 
 import argparse
-import resource
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 from timing import in_turn
@@ -54,9 +54,9 @@ def against_literal(n, runs, literal_picks):
         for share in (0.2, 0.8):
             picks = round(share * n)
             part = min(picks, literal_picks or picks)
-            seconds = in_turn(runs, literal=lambda: literal(x, c, part), ours=lambda: prune4rel(x, c, share))
-            slow = seconds["literal"] * picks / part
-            print(f"{name:>12}{share:>7.0%}{slow:>11.1f}{seconds['ours']:>13.2f}{slow / seconds['ours']:>8.1f}", flush=True)
+            seconds = in_turn(runs, literal=partial(literal, x, c, part), ours=partial(prune4rel, x, c, share))
+            slow, fast = seconds["literal"] * picks / part, seconds["ours"]
+            print(f"{name:>12}{share:>7.0%}{slow:>11.1f}{fast:>13.2f}{slow / fast:>8.1f}", flush=True)
 
 
 PEERS = {
@@ -71,19 +71,20 @@ PEERS = {
 def side(name, n):
     """Seconds and extra MB of one peer in a process of its own."""
     script = f"""
-import resource, sys, time, warnings
+import sys, time, warnings
 warnings.simplefilter("ignore")
 sys.path.insert(0, {sys.path[0]!r})
+from memory import peak, reset_peak
 from speed_prune import clusters
 x, c = clusters({n}, 0.24)
 k = {n // 5}
 {PEERS[name].splitlines()[0]}
 small, conf = clusters(300, 0.24)
 exec({PEERS[name].splitlines()[1]!r}, {{**globals(), "x": small, "c": conf, "k": 30}})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = reset_peak()
 start = time.perf_counter()
 {PEERS[name].splitlines()[1]}
-print(time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(time.perf_counter() - start, peak() - before)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return [float(word) for word in done.stdout.split()]
@@ -110,6 +111,7 @@ def against_apricot(n, runs):
 
 
 def main():
+    """Both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=3)
@@ -117,7 +119,6 @@ def main():
     asked = parser.parse_args()
     against_literal(asked.n, asked.runs, asked.literal_picks)
     against_apricot(min(asked.n, 10_000), asked.runs)
-    print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":

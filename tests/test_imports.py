@@ -58,7 +58,9 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not {"torch", "numpy", "sklearn"} & set(modules_after("import goodgrain"))
 
 
-@pytest.mark.parametrize("name", ["goodgrain.select", "goodgrain.scores", "goodgrain.observations", "goodgrain.neighbors"])
+@pytest.mark.parametrize(
+    "name", ["goodgrain.select", "goodgrain.scores", "goodgrain.observations", "goodgrain.neighbors"]
+)
 def test_selections_and_scores_work_without_torch(name):
     assert "torch" not in modules_after(f"import {name}")
 

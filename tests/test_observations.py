@@ -91,7 +91,10 @@ def test_the_fingerprint_tells_any_change(seen):
         ({"labels": [0, 1]}, "labels has 2 rows, but there are 3 examples"),
         ({"labels": [0, 1, 2]}, "labels should be 0..1; 1 are not, the first is 2 at row 2"),
         ({"probabilities": [[0.5, 0.4]] * 3}, "each row of probabilities should sum to 1; 3 of 3 rows do not"),
-        ({"features": [[1.0], [np.nan], [2.0]]}, "features has NaN or infinite values in 1 of 3 rows; the first is row 1"),
+        (
+            {"features": [[1.0], [np.nan], [2.0]]},
+            "features has NaN or infinite values in 1 of 3 rows; the first is row 1",
+        ),
         ({"features": np.ones((2, 2))}, "features has 2 rows, but there are 3 examples"),
         ({"margin": np.ones((3, 2))}, "margin should be (epochs or models, 3); its shape is (3, 2)"),
         ({"strong_probabilities": [[0.2, 0.3, 0.5]] * 3}, "should agree on c; they have [2, 3]"),

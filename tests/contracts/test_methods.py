@@ -29,10 +29,10 @@ def seen():
 
 
 def test_the_table_holds_the_methods_of_the_chapter():
-    assert sorted(METHODS) == sorted(
-        "prune4rel uniform small_loss margin entropy least_confidence k_center forgetting grand el2n ssp moderate "
-        "herding ccs aum min_cover".split()
-    )
+    assert set(METHODS) == {
+        *("prune4rel", "uniform", "small_loss", "margin", "entropy", "least_confidence", "k_center", "forgetting"),
+        *("grand", "el2n", "ssp", "moderate", "herding", "ccs", "aum", "min_cover"),
+    }
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -98,14 +98,18 @@ def test_prune4rel_takes_the_strong_view_where_there_is_one(seen):
     strong = seen.with_columns(
         strong_features=rng.normal(size=(120, 8)), strong_probabilities=rng.dirichlet(np.ones(3), size=120)
     )
-    assert select("prune4rel", strong, Rulebook(20)).positions.tolist() != select(
-        "prune4rel", seen, Rulebook(20)
-    ).positions.tolist()
+    assert (
+        select("prune4rel", strong, Rulebook(20)).positions.tolist()
+        != select("prune4rel", seen, Rulebook(20)).positions.tolist()
+    )
     with pytest.raises(InputError, match="prune4rel needs features and probabilities"):
         select("prune4rel", Observations(ids=[1, 2], losses=[0.1, 0.2]), Rulebook(1))
 
 
 def test_spelling_is_forgiven_and_typing_errors_are_mended(seen):
-    assert select("Small-Loss", seen, Rulebook(3)).positions.tolist() == select("small_loss", seen, Rulebook(3)).positions.tolist()
+    assert (
+        select("Small-Loss", seen, Rulebook(3)).positions.tolist()
+        == select("small_loss", seen, Rulebook(3)).positions.tolist()
+    )
     with pytest.raises(UnknownName, match="no pruning method 'prune4real'. Did you mean 'prune4rel'"):
         select("prune4real", seen, Rulebook(3))

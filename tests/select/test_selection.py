@@ -47,7 +47,10 @@ def test_kept_count_towards_a_class_share(seed):
         ({"labels": [0, 0, 1, 1], "quotas": {0: 1, 1: 0}}, "the quotas admit 1 picks, the budget is 2"),
         ({"labels": [0, 0, 1, 1], "quotas": {5: 1}}, "a quota for class 5, but no example has that label"),
         ({"labels": [0, 0, 1, 1], "quotas": {0: -1}}, "the quota of class 0 is -1"),
-        ({"labels": [0, 0, 1, 1], "quotas": {0: 0}, "must_keep": [1]}, "must_keep holds 1 examples of class 0, its quota"),
+        (
+            {"labels": [0, 0, 1, 1], "quotas": {0: 0}, "must_keep": [1]},
+            "must_keep holds 1 examples of class 0, its quota",
+        ),
         ({"must_keep": [4]}, "must_keep should be 0..3; 4 is not"),
         ({"labels": [0, 0, 1]}, "labels has 3 rows, but there are 4 examples"),
     ],

@@ -1,6 +1,6 @@
 import numpy as np
-import oracles
 
+import oracles
 from goodgrain.select.threshold import KNEE, LEVELS, advise_threshold
 
 

@@ -9,8 +9,6 @@ import typer
 
 from goodgrain.errors import InputError
 
-Text = Annotated[str | None, typer.Option(show_default=False)]
-
 
 def prune(
     data: Annotated[
@@ -54,11 +52,11 @@ def prune(
     repeats: Annotated[int, typer.Option(help="Fresh trainings per budget, each with its own seed.")] = 1,
     flip: Annotated[bool, typer.Option(help="Augmentation may swap left and right; not for digits or text.")] = True,
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
-    labels: Annotated[Text, typer.Option(help="FILE[:COLUMN] of labels that replace those of DATA.")] = None,
-    clean_labels: Annotated[Text, typer.Option(help="FILE[:COLUMN] of true labels, for reporting only.")] = None,
-    label_column: Annotated[Text, typer.Option(help="Where it cannot be told.")] = None,
-    image_column: Annotated[Text, typer.Option(help="Where it cannot be told.")] = None,
-    id_column: Annotated[Text, typer.Option(help="Where it cannot be told.")] = None,
+    labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of labels that replace those of DATA.")] = None,
+    clean_labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of true labels, for reporting only.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
     image_size: Annotated[
         int | None,
         typer.Option(help="Pixels of the longer side. [default: as most images, at most 64]", show_default=False),
@@ -76,9 +74,9 @@ def prune(
     ] = None,
     drop_suspects: Annotated[bool, typer.Option(help="Never pick an example whose label looks wrong.")] = False,
     compare: Annotated[
-        Text, typer.Option(help="Other methods, or all, to train on as well: uniform,small-loss,all.")
+        str | None, typer.Option(help="Other methods, or all, to train on as well: uniform,small-loss,all.")
     ] = None,
-    export: Annotated[Text, typer.Option(help="Also write the kept part: copy, link or huggingface.")] = None,
+    export: Annotated[str | None, typer.Option(help="Also write the kept part: copy, link or huggingface.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Keep the part of a labelled image set that is worth training on, and find the labels that look wrong."""

@@ -45,13 +45,14 @@ class Terminal:
         self.console.print(escape(sentence))
 
     def training(self, what: str, epochs: int) -> Step:
-        """Show a bar; where nobody watches, one line when the training begins."""
-        if not self.console.is_terminal:
-            self.console.print(escape(f"{what}: {epochs} epochs"))
+        """Show a bar; where nobody watches, a line at every tenth of the training."""
         task = self.bars.add_task(escape(what), total=epochs, loss="...")
 
         def after(epoch: int, step: int, steps: int, terms: Mapping[str, float]) -> None:
             loss = f"{terms['loss']:.3f}" if "loss" in terms else "..."
             self.bars.update(task, completed=epoch + (step + 1) / steps, loss=loss)
+            done = epoch + 1
+            if not self.console.is_terminal and step + 1 == steps and done * 10 // epochs > epoch * 10 // epochs:
+                self.console.print(escape(f"{what}: epoch {done} of {epochs}, loss {loss}"))
 
         return after

@@ -158,6 +158,8 @@ def prune(
     seen = None if given is None else aligned(given, pool)
     n = len(pool) if pool is not None else len(seen or ())
     counts = tuple(budget_count(budget, n=n) for budget in budgets)
+    if len(set(counts)) != len(counts):
+        raise InputError(f"two budgets come to the same count: {', '.join(map(str, counts))} of {n}. Give each once.")
     table = {
         "job": "prune",
         "data": source_name(data),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -18,6 +17,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
+
+from goodgrain.files import whole_file
 
 _SMALL = 64  # pictures below this many pixels are enlarged as they are, without smoothing
 
@@ -158,7 +159,7 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     scripts = [_source("plotly.js"), _source("draw.js")] if figures else []
     # Only these very scripts may run: text from data could not become a script even if escaping failed.
     allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'"
-    return _ENVIRONMENT.get_template("page.html").render(
+    page = _ENVIRONMENT.get_template("page.html").render(
         title=title,
         lead=lead,
         sections=sections,
@@ -166,6 +167,8 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
         scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own files)
         allowed=Markup(allowed),  # noqa: S704 (digests)
     )
+    # A file name need not be Unicode: what no encoding can hold is spelled out.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write(path: str | Path, html: str) -> Path:
@@ -182,16 +185,8 @@ def write(path: str | Path, html: str) -> Path:
         OSError: the folder is missing or cannot be written.
     """
     path = Path(path)
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with waiting.open("wb") as file:
-            # A file name need not be Unicode: what cannot be encoded is spelled out.
-            file.write(html.encode("utf-8", "backslashreplace"))
-            file.flush()
-            os.fsync(file.fileno())
-        waiting.replace(path)
-    finally:
-        waiting.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        part.write_text(html, encoding="utf-8")
     return path
 
 

@@ -64,6 +64,7 @@ def learning_curve(points: Sequence[CurvePoint]) -> go.Figure:
         own = sorted((point for point in points if point.method == method), key=lambda point: point.budget)
         colour, (symbol, glyph) = PALETTE[rank % len(PALETTE)], _SYMBOLS[rank % len(_SYMBOLS)]
         figure.add_scatter(
+            name=_plain(shorten(method)),
             x=[point.budget for point in own],
             y=[100 * point.mean for point in own],
             error_y={"array": [100 * point.std for point in own], "thickness": 1.5, "width": 4},
@@ -73,15 +74,14 @@ def learning_curve(points: Sequence[CurvePoint]) -> go.Figure:
             marker={"symbol": symbol, "size": 9},
             hovertemplate="%{customdata[0]}<br>%{x:,} kept: %{y:.1f}% (seeds: %{customdata[1]})<extra></extra>",
         )
-        ends.append((100 * own[-1].mean, f"<span style='color:{colour}'>{glyph}</span> {_plain(shorten(method))}"))
+        ends.append((100 * own[-1].mean, colour, glyph, shorten(method)))
     low = 100 * min(point.mean - point.std for point in points)
     high = 100 * max(point.mean + point.std for point in points)
     room = max(1.0, 0.12 * (high - low))
     bottom, top = max(0.0, low - room), min(102.0, high + room)
-    for height, label in _spread(sorted(ends), gap=0.075 * (top - bottom)):
-        figure.add_annotation(text=label, x=1.01, xref="paper", xanchor="left", y=height, yref="y", showarrow=False)
-    widest = max(len(shorten(point.method)) for point in points)
-    figure.update_layout(margin_r=30 + 7 * widest, yaxis_range=[bottom, top], xaxis_rangemode="tozero")
+    figure.update_yaxes(range=[bottom, top])
+    figure.update_xaxes(rangemode="tozero")
+    _label_ends(figure, ends, bottom, top)
     return figure
 
 
@@ -119,26 +119,20 @@ def class_shares(classes: Sequence[str], kept: ArrayLike, total: ArrayLike, *, m
     shares = [100 * part / whole for _, part, whole, _ in rows]
     overall = 100 * parts.sum() / wholes.sum()
     # Rows sit at numbers, not at names: two names may shorten to the same text.
-    figure = _figure("share of the class that was kept (%)", "", height=_ROW_HEIGHT * len(rows) + 110)
+    figure = _figure("kept share (%)", "", height=_ROW_HEIGHT * len(rows) + 110)
     figure.add_bar(
         x=shares,
         y=list(range(len(rows))),
         orientation="h",
         marker={"color": [colour for *_, colour in rows]},
-        text=[f"{share:.1f}%" for share in shares],
-        textposition="outside",
-        cliponaxis=False,
         customdata=[[_plain(shorten(name, 80)), f"{part:,}", f"{whole:,}"] for name, part, whole, _ in rows],
         hovertemplate="%{customdata[0]}: %{customdata[1]} of %{customdata[2]} kept<extra></extra>",
     )
-    figure.add_vline(x=overall, line={"color": GREY, "dash": "dash", "width": 1.5})
-    figure.add_annotation(
-        text=f"all classes {overall:.1f}%", x=overall, y=1, yref="paper", yanchor="bottom", showarrow=False
-    )
-    figure.update_xaxes(range=[0, max(1.0, 1.18 * max(*shares, overall))])
+    _mark(figure, overall, f"all classes {overall:.1f}%", left=overall > max(shares) / 2)
+    figure.update_xaxes(range=[0, max(1.0, 1.05 * max(*shares, overall))])
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[_plain(shorten(name)) for name, *_ in rows],
+        ticktext=[f"{_plain(shorten(row[0]))}  {share:.1f}%" for row, share in zip(rows, shares, strict=True)],
         range=[-0.6, len(rows) - 0.4],
         showgrid=False,
     )
@@ -244,11 +238,16 @@ def neighbour_counts(
     check_rows("quantiles", len(curves), None)
     order = np.argsort(x, kind="stable")
     figure = _figure("similarity threshold", "neighbours per example")
-    logarithmic = min(float(values.min()) for values in curves.values()) > 0
+    everything = np.concatenate(list(curves.values()))
+    logarithmic = bool(everything.min() > 0)
+    low, high = (float(np.log10(end) if logarithmic else end) for end in (everything.min(), everything.max()))
+    bottom, top = low - 0.06 * (high - low) - 0.1, high + 0.06 * (high - low) + 0.1
+    ends = []
     for rank, (name, values) in enumerate(curves.items()):
         y = values[order]
         colour, (symbol, glyph) = PALETTE[rank % len(PALETTE)], _SYMBOLS[rank % len(_SYMBOLS)]
         figure.add_scatter(
+            name=_plain(shorten(name)),
             x=_rounded(x[order]),
             y=_rounded(y),
             mode="lines+markers",
@@ -257,20 +256,13 @@ def neighbour_counts(
             customdata=[[_plain(name)]] * len(x),
             hovertemplate="%{customdata[0]}: %{y:,.0f} neighbours at %{x:.3f}<extra></extra>",
         )
-        figure.add_annotation(
-            text=f"<span style='color:{colour}'>{glyph}</span> {_plain(shorten(name))}",
-            x=float(x[order[0]]),
-            xanchor="left",
-            y=float(np.log10(y[0]) if logarithmic else y[0]),
-            yanchor="bottom",
-            yshift=6,
-            showarrow=False,
-        )
+        ends.append((float(np.log10(y[-1]) if logarithmic else y[-1]), colour, glyph, shorten(name)))
+    figure.update_yaxes(range=[bottom, top])
+    _label_ends(figure, ends, bottom, top)
     if logarithmic:
         figure.update_yaxes(type="log", dtick=1, tickformat=",")
     if chosen is not None:
-        figure.add_vline(x=chosen, line={"color": GREY, "dash": "dash", "width": 1.5})
-        figure.add_annotation(text=f"chosen {chosen:g}", x=chosen, y=1, yref="paper", yanchor="bottom", showarrow=False)
+        _mark(figure, chosen, f"chosen {chosen:g}", left=bool(chosen > x.mean()))
     return figure
 
 
@@ -301,9 +293,26 @@ def _rounded(values: NDArray[Any]) -> list[float]:
     return [float(f"{value:.6g}") for value in values]
 
 
-def _spread(labels: list[tuple[float, str]], *, gap: float) -> list[tuple[float, str]]:
-    """Labels, lowest first, moved up where one would cover the label below it."""
-    placed: list[tuple[float, str]] = []
-    for height, label in labels:
-        placed.append((max(height, placed[-1][0] + gap) if placed else height, label))
-    return placed
+def _mark(figure: go.Figure, x: float, label: str, *, left: bool) -> None:
+    """A dashed upright line, its label above it and to one side, where it stays within the plot."""
+    figure.add_vline(x=x, line={"color": GREY, "dash": "dash", "width": 1.5})
+    side = "right" if left else "left"
+    figure.add_annotation(text=label, x=x, xanchor=side, y=1, yref="paper", yanchor="bottom", showarrow=False)
+
+
+def _label_ends(figure: go.Figure, ends: list[tuple[float, str, str, str]], bottom: float, top: float) -> None:
+    """Name each line (end height, colour, glyph, name) beside its end: apart from the others, and below the top."""
+    ends = sorted(ends)
+    gap = 0.075 * (top - bottom)
+    heights: list[float] = []
+    for height, *_ in ends:
+        heights.append(max(height, heights[-1] + gap) if heights else height)
+    ceiling = top - gap / 2
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], ceiling)
+        ceiling = heights[i] - gap
+    for height, (_, colour, glyph, name) in zip(heights, ends, strict=True):
+        # The page replaces labels of this name by a legend where it is too narrow to set them beside the plot.
+        text = f"<span style='color:{colour}'>{glyph}</span> {_plain(name)}"
+        figure.add_annotation(name="end", text=text, x=1.01, xref="paper", xanchor="left", y=height, showarrow=False)
+    figure.update_layout(margin_r=30 + 7 * max(len(name) for *_, name in ends))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from goodgrain.report import plots
 from goodgrain.report.facts import Copies, PruneFacts, Thumbnail
 from goodgrain.report.html import (
     Block,
@@ -23,14 +24,7 @@ from goodgrain.report.html import (
     picture_bytes,
     render,
 )
-from goodgrain.report.plots import (
-    CurvePoint,
-    class_shares,
-    histogram,
-    learning_curve,
-    neighbour_counts,
-    noise_share,
-)
+from goodgrain.report.plots import CurvePoint
 
 _TILES = 24
 _PAIRS = 8
@@ -92,17 +86,17 @@ def _brief(facts: PruneFacts) -> list[Block]:
     items = [Fact("Kept", f"{k:,}", f"{_percent(k / n)} of {n:,}")]
     if (point := _own_accuracy(facts)) is not None:
         spread = f"± {100 * point.std:.1f}, {point.seeds} seeds" if point.seeds > 1 else "1 seed"
-        items.append(Fact("Accuracy", f"{point.mean:.1%}", f"{facts.accuracy_on}, {spread}"))
+        items.append(Fact("Accuracy", f"{point.mean:.1%}", spread))
     if facts.suspects is not None:
         m = len(facts.suspects.positions)
-        items.append(Fact("Labels that look wrong", f"{m:,}", f"{_percent(m / n)} of all"))
+        items.append(Fact("Suspect labels", f"{m:,}", f"{_percent(m / n)} of all"))
     if facts.noise is not None and k in facts.noise.budgets:
         kept = facts.noise.share_kept[list(facts.noise.budgets).index(k)]
-        items.append(Fact("Wrong labels kept", _percent(kept), f"{_percent(facts.noise.share_all)} in all data"))
+        items.append(Fact("Label noise", _percent(kept), f"{_percent(facts.noise.share_all)} before"))
     if facts.overlap is not None:
-        items.append(Fact("Also in the test set", f"{len(facts.overlap.pairs):,}", "pairs of train and test"))
+        items.append(Fact("In the test set", f"{len(facts.overlap.pairs):,}", "image pairs"))
     if facts.rejected:
-        items.append(Fact("Could not be used", f"{len(facts.rejected):,}", "files, listed below"))
+        items.append(Fact("Unusable files", f"{len(facts.rejected):,}", "listed below"))
     advice: list[Block] = [Text(facts.advice)] if facts.advice else []
     return [Facts(items), *advice, Code(facts.command)]
 
@@ -111,17 +105,26 @@ def _accuracy(facts: PruneFacts) -> list[Block]:
     if not facts.accuracy:
         return []
     n = len(facts.ids)
-    rows = [
-        (p.method, f"{p.budget:,}", _percent(p.budget / n), f"{p.mean:.1%}", f"{100 * p.std:.1f}", str(p.seeds))
-        for p in sorted(facts.accuracy, key=lambda p: (p.budget, -p.mean, p.method))
-    ]
-    header = ("Method", "Kept", "Share", "Accuracy", "Std (points)", "Seeds")
-    caption = f"Accuracy on {facts.accuracy_on} after the last epoch of a fresh training."
-    table = Table(header, rows, caption, frozenset(range(1, 6)))
+    measured = {(point.method, point.budget): point for point in facts.accuracy}
+    methods = dict.fromkeys(point.method for point in facts.accuracy)
+    budgets = sorted({point.budget for point in facts.accuracy})
+    seeds = ", ".join(map(str, sorted({point.seeds for point in facts.accuracy})))
+    table = Table(
+        ("Method", *(f"{budget:,} ({_percent(budget / n)})" for budget in budgets)),
+        [(method, *(_measured(measured.get((method, budget))) for budget in budgets)) for method in methods],
+        f"Accuracy in % on {facts.accuracy_on} per number of examples kept, after the last epoch. Seeds: {seeds}.",
+        frozenset(range(1, len(budgets) + 1)),
+    )
     if len(facts.accuracy) == 1:
         return [table]
     reading = "Higher is better; where a line turns flat, more data stops paying. Bars span one standard deviation."
-    return [Figure(learning_curve(facts.accuracy), "Accuracy against examples kept", reading), table]
+    return [Figure(plots.learning_curve(facts.accuracy), "Accuracy against examples kept", reading), table]
+
+
+def _measured(point: CurvePoint | None) -> str:
+    if point is None:
+        return "—"
+    return f"{100 * point.mean:.1f}" + (f" ± {100 * point.std:.1f}" if point.seeds > 1 else "")
 
 
 def _suspects(facts: PruneFacts) -> list[Block]:
@@ -134,7 +137,7 @@ def _suspects(facts: PruneFacts) -> list[Block]:
     suggested = [facts.classes[label] for label in found.suggested]
     pairs = Counter(zip(given, suggested, strict=True)).most_common(10)
     blocks: list[Block] = []
-    reading = "Each picture: the label it came with → the label the model suggests, the surest first."
+    reading = "Given label → suggested label, and by how much the model finds the suggestion more probable."
     first = range(min(_TILES, len(given)))
     if facts.thumbnail is not None:
         tiles = [
@@ -169,7 +172,7 @@ def _kept(facts: PruneFacts) -> list[Block]:
         reading = (
             "Each bar is the part of one class that was kept; bars of equal length mean that no class was favoured."
         )
-        blocks.append(Figure(class_shares(facts.classes, kept, total), "Kept share of each class", reading))
+        blocks.append(Figure(plots.class_shares(facts.classes, kept, total), "Kept share of each class", reading))
     if facts.thumbnail is None:
         return blocks
     if facts.next_up is None:
@@ -203,7 +206,7 @@ def _noise(facts: PruneFacts) -> list[Block]:
     sentence = f"Labels known to be wrong: {_percent(noise.share_all)} of all examples, {', '.join(told)}."
     if len(told) < 2:
         return [Text(sentence)]
-    plot = noise_share(noise.budgets, noise.share_kept, noise.share_all)
+    plot = plots.noise_share(noise.budgets, noise.share_kept, noise.share_all)
     reading = "Below the dashed line, the subset is cleaner than the data it came from."
     return [Text(sentence), Figure(plot, "Wrong labels among the kept", reading)]
 
@@ -227,7 +230,7 @@ def _confidence(facts: PruneFacts) -> list[Block]:
         ),
     ):
         if values is not None:
-            plot = histogram({"kept": values[held], "dropped": values[~held]}, unit=unit)
+            plot = plots.histogram({"kept": values[held], "dropped": values[~held]}, unit=unit)
             blocks.append(Figure(plot, title, reading))
     return blocks
 
@@ -240,7 +243,7 @@ def _threshold(facts: PruneFacts) -> list[Block]:
         Text(f"Neighbours are examples with similarity {threshold.value:g} or more. {threshold.why}")
     ]
     if threshold.neighbours:
-        plot = neighbour_counts(threshold.thresholds, threshold.neighbours, chosen=threshold.value)
+        plot = plots.neighbour_counts(threshold.thresholds, threshold.neighbours, chosen=threshold.value)
         reading = "Further left, every example has more neighbours; the dashed line is the threshold that was used."
         blocks.append(Figure(plot, "Neighbours under each threshold", reading))
     return blocks
@@ -292,8 +295,9 @@ def _rejected(facts: PruneFacts) -> list[Block]:
     if not facts.rejected:
         return []
     shown = facts.rejected[:_ROWS]
-    more = len(facts.rejected) - len(shown)
-    caption = f"{len(facts.rejected):,} files were set aside" + (f"; {more:,} more are not listed." if more else ".")
+    caption = f"{len(facts.rejected):,} files were set aside" + (
+        f"; the first {_ROWS} are listed." if len(facts.rejected) > _ROWS else "."
+    )
     return [Table(("File", "Reason"), shown, caption)]
 
 

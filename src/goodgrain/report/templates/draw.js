@@ -15,6 +15,10 @@
     return getComputedStyle(page).getPropertyValue(name).trim();
   }
 
+  function standsBeside(note) {
+    return note.name === "end";
+  }
+
   function draw(plot) {
     const spec = JSON.parse(plot.nextElementSibling.textContent);
     const layout = spec.layout;
@@ -26,6 +30,12 @@
       font: { color: colour("--ink") },
       align: "left",
     };
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--ink") };
+    if (plot.clientWidth < 480 && (layout.annotations || []).some(standsBeside)) {
+      layout.annotations = layout.annotations.filter((note) => !standsBeside(note));
+      Object.assign(layout, { showlegend: true, legend: { orientation: "h", x: 0, y: 1.14, yanchor: "bottom" } });
+      layout.margin.r = 10;
+    }
     for (const name of Object.keys(layout)) {
       if (/^[xy]axis/.test(name)) {
         Object.assign(layout[name], { gridcolor: colour("--line"), linecolor: colour("--line") });

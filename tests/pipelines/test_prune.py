@@ -1,0 +1,277 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import goodgrain
+from conftest import shapes
+from goodgrain.data.pool import Pool
+from goodgrain.errors import InputError, UnknownName
+from goodgrain.observations import Observations
+
+QUICK = {"warmup_epochs": 2, "epochs": 2, "flip": False}
+RESULTS = ("metrics.json", "selection.parquet", "suspects.parquet", "report.html", "config.toml")
+
+
+@pytest.fixture(scope="module")
+def pools():
+    return shapes(150, 0, noise=0.3), shapes(60, 1)
+
+
+@pytest.fixture(scope="module")
+def finished(pools, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train, test = pools
+    return goodgrain.prune(
+        train, test=test, keep=[0.2, 20, 0.5], output=folder, compare=("uniform", "all"), threshold="auto", **QUICK
+    )
+
+
+def own_observations(n=60, **columns):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 3
+    columns = {
+        "labels": labels,
+        "features": 3 * np.eye(3, 6)[labels] + rng.normal(size=(n, 6)),
+        "probabilities": rng.dirichlet(np.ones(3), size=n),
+        **columns,
+    }
+    return Observations(ids=[f"row {i}" for i in range(n)], **columns)
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in RESULTS}
+
+
+def test_one_order_serves_every_budget(finished):
+    assert finished.counts == (30, 20, 75)
+    table = pq.read_table(finished.folder / "selection.parquet").to_pydict()
+    order = {name: place for name, place in zip(table["id"], table["order"], strict=True) if place is not None}
+    assert sorted(order, key=order.get) == finished.ids.tolist()
+    assert sum(table["picked"]) == 75
+    assert finished.pool.ids[finished.positions].tolist() == finished.ids.tolist()
+    first = table["id"].index(finished.ids[0])
+    assert table["reason"][first] == "picked as number 1, within the budget of 20"
+    np.testing.assert_allclose(table["confidence"][first], max(table["confidence"]))  # nothing overlaps yet
+
+
+def test_balanced_picks_and_metrics_are_those_of_the_files(finished):
+    metrics = json.loads((finished.folder / "metrics.json").read_text())
+    assert metrics == finished.metrics
+    train = finished.pool
+    for entry in metrics["budgets"]:
+        part = finished.positions[: entry["count"]]
+        assert entry["kept_per_class"] == np.bincount(train.labels[part]).tolist()
+        assert max(entry["kept_per_class"]) - min(entry["kept_per_class"]) <= 1
+        assert entry["noise_share"] == pytest.approx((train.labels[part] != train.clean_labels[part]).mean())
+    assert metrics["noise_share"] == pytest.approx(0.3)
+    assert [entry["method"] for entry in metrics["compared"]] == ["uniform"] * 3 + ["all data"]
+    found = pq.read_table(finished.folder / "suspects.parquet").to_pydict()
+    clean = dict(zip(train.ids.tolist(), train.clean_labels.tolist(), strict=True))
+    wrong = [clean[name] != given for name, given in zip(found["id"], found["given_label"], strict=True)]
+    assert metrics["suspects"]["precision"] == pytest.approx(np.mean(wrong))
+    assert found["confidence"] == sorted(found["confidence"], reverse=True)
+
+
+def test_the_reported_accuracy_is_that_of_the_saved_model(finished, pools):
+    from safetensors import safe_open
+
+    from goodgrain.learn import Standard, fit, predict
+    from goodgrain.learn.streams import stream_seed
+
+    train, test = pools
+    learner = Standard("small", flip=False)
+    fit(learner, train.subset(np.sort(finished.positions)), epochs=2, seed=stream_seed(0, "final", 0), device="cpu")
+    reached = float((predict(learner, test)[0].argmax(axis=1) == test.labels).mean())
+    assert finished.metrics["budgets"][2]["accuracy"] == [reached]
+    with safe_open(finished.folder / "models" / "prune4rel-75-0.safetensors", "pt") as saved:
+        assert json.loads(saved.metadata()["classes"]) == ["lying", "standing", "slanted"]
+        for name, tensor in learner.network.state_dict().items():
+            assert (saved.get_tensor(f"network.{name}") == tensor).all()
+
+
+def test_the_same_call_continues_and_the_same_seed_gives_the_same_bits(finished, pools, tmp_path):
+    before = contents(finished.folder)
+    train, test = pools
+    arguments = {"test": test, "keep": [0.2, 20, 0.5], "compare": ("uniform", "all"), "threshold": "auto", **QUICK}
+    again = goodgrain.prune(train, output=finished.folder, **arguments)
+    assert contents(again.folder) == before
+    fresh = goodgrain.prune(train, output=tmp_path / "fresh", **arguments)
+    assert contents(fresh.folder) == before
+
+
+def test_another_seed_or_other_data_is_another_run(finished, pools):
+    train, test = pools
+    arguments = {"test": test, "keep": [0.2, 20, 0.5], "compare": ("uniform", "all"), "threshold": "auto", **QUICK}
+    with pytest.raises(InputError, match=r"holds another run: its prune.seed is 0, this one asks for 1"):
+        goodgrain.prune(train, output=finished.folder, seed=1, **arguments)
+    relabeled = train.with_labels((train.labels + 1) % 3)
+    with pytest.raises(InputError, match=r"holds another run: its fingerprint.data is"):
+        goodgrain.prune(relabeled, output=finished.folder, **arguments)
+
+
+def test_observations_of_any_model_need_no_images(tmp_path):
+    result = goodgrain.prune(observations=own_observations(), keep=[0.1, 0.3], output=tmp_path / "run")
+    assert result.counts == (6, 18)
+    assert result.ids.dtype.kind == "U"
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    with pytest.raises(InputError, match="without images"):
+        result.torch_subset()
+
+
+def test_observations_meet_images_by_id(pools, tmp_path):
+    train, _ = pools
+    rng = np.random.default_rng(0)
+    shuffle = rng.permutation(150)
+    features = rng.normal(size=(150, 4))
+    seen = Observations(
+        ids=train.ids[shuffle], features=features[shuffle], probabilities=rng.dirichlet([1] * 3, size=150)
+    )
+    result = goodgrain.prune(train, observations=seen, keep=10, output=tmp_path / "run", method="k_center", epochs=0)
+    direct = goodgrain.select.k_center(features, 10)
+    assert result.positions.tolist() == direct.positions.tolist()
+    with pytest.raises(InputError, match="the observations lack 1 of the 150 images, the first is 'picture 0.png'"):
+        goodgrain.prune(train, observations=seen.rows(np.flatnonzero(shuffle != 0)), keep=10, output=tmp_path / "other")
+
+
+def test_keep_drop_quota_and_suspects_by_name(pools, tmp_path):
+    train, _ = pools
+    base = goodgrain.prune(train, keep=30, output=tmp_path / "base", **{**QUICK, "epochs": 0})
+    suspect = set(pq.read_table(tmp_path / "base" / "suspects.parquet")["id"].to_pylist())
+    assert suspect & set(base.ids.tolist())
+    ruled = goodgrain.prune(
+        train,
+        keep=30,
+        output=tmp_path / "ruled",
+        must_keep=("picture 3.png",),
+        must_drop=(base.ids[0], base.ids[1]),
+        quotas={"lying": 5},
+        drop_suspects=True,
+        **{**QUICK, "epochs": 0},
+    )
+    assert ruled.ids[0] == "picture 3.png"
+    assert not {base.ids[0], base.ids[1]} & set(ruled.ids.tolist())
+    assert not suspect & set(ruled.ids[1:].tolist())
+    assert (train.labels[ruled.positions] == 0).sum() <= 5
+    reasons = dict(
+        zip(
+            *(pq.read_table(tmp_path / "ruled" / "selection.parquet")[c].to_pylist() for c in ("id", "reason")),
+            strict=True,
+        )
+    )
+    assert reasons["picture 3.png"] == "must keep"
+    assert reasons[base.ids[0]] == "must drop"
+    assert "its label looks wrong" in reasons.values()
+
+
+def test_grand_uses_ten_models(pools, tmp_path):
+    train, _ = pools
+    small = train.subset(np.arange(36))
+    goodgrain.prune(small, keep=5, output=tmp_path / "run", method="grand", warmup_epochs=1, epochs=0, flip=False)
+    norms = Observations.read(tmp_path / "run" / "observations").gradient_norms
+    assert norms.shape == (10, 36)
+    assert len({row.tobytes() for row in norms}) == 10
+
+
+@pytest.mark.parametrize("kind", ["copy", "huggingface"])
+def test_the_kept_part_in_other_forms(pools, tmp_path, kind):
+    from goodgrain.data.read import read
+
+    train, _ = pools
+    result = goodgrain.prune(train, keep=20, output=tmp_path / "run", export=kind, **{**QUICK, "epochs": 0})
+    back = read(tmp_path / "run" / "export" / "keep-20" / ("data" if kind == "huggingface" else ""), max_bad=0.5)
+    kept = train.images(result.positions)
+    assert sorted(image.tobytes() for image in back.images(np.arange(20))) == sorted(image.tobytes() for image in kept)
+    subset = result.torch_subset(7)
+    assert subset.indices == result.positions[:7].tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"keep": 0}, "keep should hold counts (whole numbers above 0) or shares (above 0, at most 1); 0 came"),
+        ({"keep": 1.2}, "1.2 came"),
+        ({"keep": 151}, "budget=151 is more than the 150 examples"),
+        ({"keep": [0.2, 0.2]}, "keep names a budget twice"),
+        ({"keep": [0.2, 30]}, "two budgets come to the same count: 30, 30 of 150"),
+        ({"method": "prune4real"}, "no pruning method 'prune4real'. Did you mean 'prune4rel'?"),
+        ({"gian": "own"}, "no argument of prune 'gian'. Did you mean 'gain'?"),
+        ({"threshold": "automatic"}, 'threshold should be a number in (0, 1] or "auto"'),
+        ({"must_keep": ("nobody",)}, "must_keep names 1 ids that the data lacks, the first is 'nobody'"),
+        ({"quotas": {"lyin": 3}}, "there is a quota for class 'lyin', but the classes are lying, standing, slanted"),
+        ({"export": "zip"}, "no export 'zip'"),
+        ({"compare": ("everything",)}, "no pruning method to compare with 'everything'"),
+        ({"epochs": -1}, "epochs should be a whole number of 0 or more; -1 came"),
+        ({"model": "smal"}, "no network 'smal'. Did you mean 'small'?"),
+    ],
+)
+def test_bad_arguments_are_said_and_leave_no_result(pools, tmp_path, arguments, sentence):
+    with pytest.raises((InputError, UnknownName)) as error:
+        goodgrain.prune(pools[0], **{"keep": 5, "output": tmp_path / "run", "warmup_epochs": 1, **arguments})
+    assert sentence in str(error.value)
+    assert not (tmp_path / "run" / "selection.parquet").exists()
+
+
+def test_bad_data_is_said_before_any_training(pools, tmp_path):
+    train, test = pools
+
+    def refused(sentence, *args, **kwargs):
+        with pytest.raises(InputError) as error:
+            goodgrain.prune(*args, **{"keep": 5, "output": tmp_path / "run", **kwargs})
+        assert sentence in str(error.value)
+        assert not (tmp_path / "run").exists()
+
+    refused("nothing to prune: give data, observations, or both")
+    images = train.images(np.arange(9))
+    refused("class 'c' is empty", Pool.from_arrays(images, np.arange(9) % 2, classes=["a", "b", "c"]))
+    refused("there is only one class", Pool.from_arrays(images, np.zeros(9, int), classes=["a"]))
+    refused("1 images have no class label", Pool.from_arrays(images, [0, 1, 0, 1, 0, 1, 0, 1, -1]))
+    other = Pool.from_arrays(images, np.arange(9) % 3, classes=["x", "y", "z"])
+    refused("the test set has the classes x, y, z", train, test=other)
+    refused("a test set needs data to train on", observations=own_observations(), test=test)
+    refused("class '2' is empty", observations=own_observations(labels=np.arange(60) % 2))
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import goodgrain, torch
+from conftest import shapes
+torch.set_num_threads(1)
+goodgrain.prune(shapes(150, 0, noise=0.3), test=shapes(60, 1), keep=[0.2, 0.4], output=sys.argv[1],
+                warmup_epochs=4, epochs=6, flip=False, compare=("uniform",))
+"""
+
+
+def kill_drill(tmp_path, kills, seed):
+    """Kill a run at random moments until it got through, and compare with one that nobody touched."""
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT.format(tests=os.path.dirname(os.path.dirname(__file__))))
+    start = time.monotonic()
+    subprocess.run([sys.executable, str(script), str(tmp_path / "whole")], check=True)
+    whole = time.monotonic() - start
+    draw = random.Random(seed)
+    for _ in range(kills):
+        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")])
+        time.sleep(draw.uniform(0.3, 1.0) * whole)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, str(script), str(tmp_path / "killed")], check=True)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_killed_twice_and_continued_gives_the_same(tmp_path):
+    kill_drill(tmp_path, 2, seed=0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_ten_times_and_continued_gives_the_same(tmp_path, seed):
+    kill_drill(tmp_path, 10, seed)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -142,7 +143,9 @@ class Observations:
         try:
             schema: dict[str, Any] = {"format": FORMAT, "version": VERSION, "rows": len(self), "columns": {}}
             for name, values in self.items():
-                np.save(made / f"{name}.npy", values, allow_pickle=False)
+                with (made / f"{name}.npy").open("wb") as file:
+                    # given a real file, NumPy hides why a disk refused
+                    np.save(cast("Any", SimpleNamespace(write=file.write)), values, allow_pickle=False)
                 schema["columns"][name] = {"dtype": values.dtype.str, "shape": list(values.shape)}
             (made / _SCHEMA).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
             if target.exists():

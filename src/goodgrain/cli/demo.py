@@ -29,31 +29,30 @@ def demo(
         f"Handwritten digits (8x8, from scikit-learn), {NOISE:.0%} of the training labels moved to the next digit. "
         f"Keep {KEEP:.0%}, train a small network on the part, test on clean digits; {SEEDS} seeds.\n"
     )
-    runs = []
+    runs, cleaned = [], []
     with Terminal() as monitor:
         for seed in range(SEEDS):
             monitor.stage(f"seed {seed + 1} of {SEEDS}")
             train, test = noisy_digits(seed)
-            run = pipeline.prune(
-                train,
-                test=test,
-                keep=KEEP,
-                output=output / f"seed-{seed}",
-                monitor=monitor,
-                method="prune4rel",
-                balanced=None,
-                compare=BASELINES,
-                flip=False,
-                seed=seed,
+            asked: dict[str, Any] = {"test": test, "keep": KEEP, "monitor": monitor, "flip": False, "seed": seed}
+            run = pipeline.prune(train, output=output / f"seed-{seed}", compare=BASELINES, **asked)
+            seen = run.folder / "observations"
+            again = pipeline.prune(
+                train, observations=seen, output=output / f"seed-{seed}-cleaned", drop_suspects=True, **asked
             )
             runs.append(run)
-    for line in table([run.metrics for run in runs]):
+            cleaned.append(again)
+    for line in table([run.metrics for run in runs], [run.metrics for run in cleaned]):
         typer.echo(line)
     found = [run.metrics["suspects"] for run in runs]
     precision = sum(one["precision"] for one in found) / len(found)
     typer.echo(
         f"\nLabels that look wrong: {sum(one['count'] for one in found) / len(found):.0f} per seed, "
         f"{100 * precision:.0f} % of them are."
+    )
+    typer.echo(
+        "Prune4ReL keeps examples whose labels a re-labeling learner can correct, right or wrong as they are now; the "
+        "plain learner\nhere corrects none. For plain training drop the suspects, or compare with small-loss, as above."
     )
     typer.echo(f"Look at the pictures: {runs[0].report}")
 
@@ -92,31 +91,31 @@ def noisy_digits(seed: int) -> tuple[Pool, Pool]:
     return train, test
 
 
-def table(metrics: list[dict[str, Any]]) -> list[str]:
+def table(*families: list[dict[str, Any]]) -> list[str]:
     """Mean and standard deviation over runs: one line per method.
 
     Args:
-        metrics: metrics.json of each run, all with the same methods.
+        *families: metrics.json of runs that differ in their seed alone, a list for each family.
 
     Returns:
         Lines of text.
 
     Example:
         >>> entry = {"count": 5, "accuracy_mean": 0.5, "noise_share": 0.1}
-        >>> table([{"method": "uniform", "n": 10, "budgets": [entry], "compared": []}])[1].split()
+        >>> table([{"method": "uniform", "n": 10, "budgets": [entry]}])[1].split()
         ['uniform', '5', '50.0', '±', '0.0', '%', '10.0', '%']
     """
     import numpy as np
 
     rows: dict[str, list[tuple[int, float, float]]] = {}
-    for run in metrics:
-        for entry in [{"method": run["method"], **run["budgets"][0]}, *run["compared"]]:
+    for run in (run for family in families for run in family):
+        for entry in [{"method": run["method"], **run["budgets"][0]}, *run.get("compared", ())]:
             rows.setdefault(entry["method"], []).append(
                 (entry["count"], 100 * entry["accuracy_mean"], 100 * entry["noise_share"])
             )
-    lines = [f"{'method':<34}{'kept':>7}   {'test accuracy':>15}   {'wrong labels':>12}"]
+    lines = [f"{'method':<52}{'kept':>6}  {'test accuracy':>14}  {'wrong labels':>12}"]
     for method, cells in rows.items():
         count, reached, noise = (np.array(part) for part in zip(*cells, strict=True))
         spread = reached.std(ddof=1) if len(reached) > 1 else 0.0
-        lines.append(f"{method:<34}{count[0]:>7,}   {reached.mean():>8.1f} ± {spread:.1f} %   {noise.mean():>10.1f} %")
+        lines.append(f"{method:<52}{count[0]:>6,}  {reached.mean():>5.1f} ± {spread:>4.1f} %  {noise.mean():>10.1f} %")
     return lines

@@ -56,8 +56,8 @@ def run() -> None:
         if error.errno in _FULL:
             where = f" while writing {error.filename}" if error.filename else ""
             _stop(f"{_FULL[error.errno]}{where}. Free some room and repeat the command: it continues.", 2)
-        if isinstance(error, PermissionError):
-            _stop(f"no permission for {error.filename}. Choose another place, or change its permissions.", 2)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT) and error.filename:
+            _stop(f"{error.filename}: {error.strerror}. Choose another place, or change its permissions.", 2)
         raise
     except KeyboardInterrupt:
         _stop("stopped. The same command continues where it was.", 130)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
+from goodgrain.files import whole_file
 
 _FORMAT = "goodgrain-checkpoint-1"
 
@@ -35,17 +36,10 @@ def write(path: Path, mark: Mapping[str, Any], content: Mapping[str, Any]) -> No
         content: nested dicts and lists of tensors and plain values.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.part")
-    with made.open("wb") as file:
-        torch.save({"format": _FORMAT, "stamp": dict(mark), "content": dict(content)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(made, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself has to survive a power cut
-    finally:
-        os.close(folder)
+    buffer = io.BytesIO()  # torch's own writer hides why a disk refused
+    torch.save({"format": _FORMAT, "stamp": dict(mark), "content": dict(content)}, buffer)
+    with whole_file(path) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def read(path: Path, mark: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.prune_config import PruneConfig
 from goodgrain.select.methods import Rulebook
 
+IN_MEMORY = " in memory"
+
 
 def check_config(budgets: tuple[int | float, ...], config: dict[str, Any]) -> PruneConfig:
     """The configuration, or an error that offers the nearest argument."""
@@ -44,7 +46,7 @@ def source_name(source: object) -> str | None:
     """How the configuration calls what was given."""
     if source is None or isinstance(source, str | Path):
         return None if source is None else str(source)
-    return f"{type(source).__name__} in memory"
+    return f"{type(source).__name__}{IN_MEMORY}"
 
 
 def check_pools(pool: Pool | None, test: Pool | None) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from goodgrain.data.duplicates import Duplicates
+from goodgrain.pipelines.prune_config import PruneConfig
+from goodgrain.pipelines.prune_inputs import IN_MEMORY
 from goodgrain.pipelines.prune_results import Outcome, Score, measure
 from goodgrain.report.facts import Copies, Noise, PruneFacts, Threshold
 from goodgrain.report.plots import CurvePoint
 from goodgrain.report.prune import prune_report
 from goodgrain.run import RunFolder
+
+_ASKED = {**PruneConfig(keep=(1,)).table(), "compare": [], "must_keep": [], "must_drop": []}  # the defaults
 
 
 def write_report(run: RunFolder, outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
@@ -83,17 +87,25 @@ def _copies(found: Duplicates | None) -> Copies | None:
 
 
 def _command(config: Mapping[str, Any]) -> str:
-    """The command line that makes this run, as far as files can say it."""
+    """The call that makes this run: a command line where everything came from files, else Python."""
     asked = config["prune"]
-    words = ["goodgrain", "prune"]
-    if config.get("data"):
-        words.append(str(config["data"]))
-    words += ["--keep", ",".join(map(str, asked["keep"])), "--method", str(asked["method"])]
-    for name in ("test", "observations", "labels", "clean_labels"):
-        if config.get(name):
-            words += ["--" + name.replace("_", "-"), str(config[name])]
-    words += ["--seed", str(asked["seed"])]
-    return shlex.join(words)
+    sources = {name: config[name] for name in ("test", "observations", "labels", "clean_labels") if config.get(name)}
+    given = {name: value for name, value in asked.items() if name not in _ASKED or value != _ASKED[name]}
+    if any(str(source).endswith(IN_MEMORY) for source in (config.get("data", ""), *sources.values())):
+        words = [f"{name}={value!r}" for name, value in given.items()]
+        return f"goodgrain.prune(pool, {', '.join(words)})"
+    line = ["goodgrain", "prune", *([str(config["data"])] if config.get("data") else [])]
+    for name, value in {**sources, **given}.items():
+        option = name.replace("_", "-")
+        if name in ("must_keep", "must_drop"):
+            continue  # the command line takes them as files; the ids stand among the settings
+        if isinstance(value, bool):
+            line.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, Mapping):
+            line += [word for key, most in value.items() for word in ("--quota", f"{key}={most}")]
+        elif value != []:
+            line += [f"--{option}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    return shlex.join(line)
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, str]]:

@@ -171,6 +171,15 @@ def test_keep_drop_quota_and_suspects_by_name(pools, tmp_path):
     assert "its label looks wrong" in reasons.values()
 
 
+def test_a_test_set_may_lack_a_class(pools, tmp_path):
+    train, test = pools
+    some = test.subset(np.flatnonzero(test.labels != 0))
+    fewer = Pool.from_arrays(some.images(np.arange(len(some))), some.labels - 1, classes=["standing", "slanted"])
+    whole = goodgrain.prune(train, test=some, keep=20, output=tmp_path / "whole", **QUICK)
+    again = goodgrain.prune(train, test=fewer, keep=20, output=tmp_path / "again", **QUICK)
+    assert again.metrics["budgets"] == whole.metrics["budgets"]
+
+
 def test_grand_uses_ten_models(pools, tmp_path):
     train, _ = pools
     small = train.subset(np.arange(36))
@@ -234,7 +243,14 @@ def test_bad_data_is_said_before_any_training(pools, tmp_path):
     refused("there is only one class", Pool.from_arrays(images, np.zeros(9, int), classes=["a"]))
     refused("1 images have no class label", Pool.from_arrays(images, [0, 1, 0, 1, 0, 1, 0, 1, -1]))
     other = Pool.from_arrays(images, np.arange(9) % 3, classes=["x", "y", "z"])
-    refused("the test set has the classes x, y, z", train, test=other)
+    refused(
+        "the test set has the class 'x', which the data lacks; its classes are lying, standing, slanted",
+        train,
+        test=other,
+    )
+    refused("1 test images have no class label", train, test=test.with_labels(np.r_[-1, test.labels[1:]]))
+    wide = Pool.from_arrays(np.zeros((3, 12, 20), np.uint8), [0, 1, 2], classes=list(train.classes))
+    refused("the test images come as (12, 20, 1) (height, width, channels), the data as (12, 12, 1)", train, test=wide)
     refused("a test set needs data to train on", observations=own_observations(), test=test)
     refused("class '2' is empty", observations=own_observations(labels=np.arange(60) % 2))
 

@@ -59,7 +59,7 @@ def prune(
     id_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
     image_size: Annotated[
         int | None,
-        typer.Option(help="Pixels of the longer side. [default: as most images, at most 64]", show_default=False),
+        typer.Option(help="Pixels of a square. [default: as most images, at most 64]", show_default=False),
     ] = None,
     max_bad: Annotated[float, typer.Option(help="The largest share of unreadable images that is put up with.")] = 0.01,
     must_keep: Annotated[

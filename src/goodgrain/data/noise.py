@@ -1,7 +1,8 @@
-"""Label noise for rehearsal: wrong labels at a known rate."""
+"""Label noise on request: wrong labels in exact numbers, for experiments in which the truth is known."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,72 +13,78 @@ from goodgrain.errors import InputError
 
 
 def symmetric(labels: ArrayLike, rate: float, *, classes: int, seed: int) -> Positions:
-    """Give some examples the label of another class, drawn uniformly.
+    """Flip a share of the labels, each to another class drawn uniformly.
+
+    Exactly floor(rate * n + 0.5) labels are wrong afterwards, drawn without replacement.
 
     Args:
-        labels: (n,) 0..c-1.
-        rate: share of wrong labels, 0..1; exactly floor(rate n + 0.5) labels change.
-        classes: c, at least 2.
-        seed: draws who changes, and to what.
+        labels: (n,) 0..classes-1.
+        rate: share of wrong labels, in [0, 1].
+        classes: how many classes there are, at least 2.
+        seed: draws the images and their new classes.
 
     Returns:
-        (n,) noisy labels.
+        (n,) new labels.
 
     Raises:
-        InputError: labels outside 0..c-1, fewer than two classes, or a rate outside 0..1.
+        InputError: a label outside the classes, a rate outside [0, 1], or fewer than 2 classes.
 
     Example:
-        >>> int((symmetric([0] * 10, 0.3, classes=5, seed=0) != 0).sum())
-        3
+        >>> int((symmetric([0] * 10, 0.4, classes=3, seed=0) != 0).sum())
+        4
     """
-    y = _checked(labels, rate, classes)
+    noisy = _checked(labels, rate, classes)
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(y))[: int(rate * len(y) + 0.5)]
-    noisy = y.copy()
-    noisy[chosen] = (y[chosen] + rng.integers(1, classes, size=len(chosen))) % classes
+    wrong = rng.choice(len(noisy), size=_share(rate, len(noisy)), replace=False)
+    noisy[wrong] = (noisy[wrong] + rng.integers(1, classes, size=len(wrong))) % classes
     return noisy
 
 
 def asymmetric(
     labels: ArrayLike, rate: float, *, classes: int, seed: int, mapping: Mapping[int, int] | None = None
 ) -> Positions:
-    """Give some examples of each class the label of one other class.
+    """Flip a share of the labels of each class, all to the one class that it is mistaken for.
+
+    In a class of m images exactly floor(rate * m + 0.5) labels are wrong afterwards, drawn without replacement.
 
     Args:
-        labels: (n,) 0..c-1.
-        rate: share of wrong labels within each class that is mapped, 0..1; the count is exact in each.
-        classes: c, at least 2.
-        seed: draws who changes.
-        mapping: class -> the class it is taken for; None for c -> c + 1, the last for the first.
+        labels: (n,) 0..classes-1.
+        rate: share of wrong labels within each class, in [0, 1].
+        classes: how many classes there are, at least 2.
+        seed: draws the images.
+        mapping: class -> what it is mistaken for; classes that are missing stay clean. By default each class is
+            mistaken for the next, and the last for the first.
 
     Returns:
-        (n,) noisy labels.
+        (n,) new labels.
 
     Raises:
-        InputError: labels outside 0..c-1, fewer than two classes, a rate outside 0..1, or a mapping to no class.
+        InputError: a label or a mapped class outside the classes, a class mapped to itself, a rate outside [0, 1].
 
     Example:
-        >>> asymmetric([0, 0, 1, 1, 2, 2], 0.5, classes=3, seed=0).tolist()
-        [1, 0, 2, 1, 0, 2]
+        >>> asymmetric([0, 0, 1, 1], 0.5, classes=2, seed=0, mapping={0: 1}).sum()
+        np.int64(3)
     """
-    y = _checked(labels, rate, classes)
-    table = {j: (j + 1) % classes for j in range(classes)} if mapping is None else dict(mapping)
-    for source, target in table.items():
-        if not (0 <= source < classes and 0 <= target < classes):
-            raise InputError(
-                f"mapping should map classes 0..{classes - 1} to each other; it maps {source} to {target}."
-            )
+    clean = _checked(labels, rate, classes)
+    noisy = clean.copy()
     rng = np.random.default_rng(seed)
-    noisy = y.copy()
-    for source in range(classes):
-        members = rng.permutation(np.flatnonzero(y == source))
-        noisy[members[: int(rate * len(members) + 0.5)]] = table.get(source, source)
+    targets = {c: (c + 1) % classes for c in range(classes)} if mapping is None else mapping
+    for source, target in sorted(targets.items()):
+        if not (0 <= source < classes and 0 <= target < classes) or source == target:
+            raise InputError(f"mapping should lead from a class 0..{classes - 1} to another; {source}: {target} came.")
+        members = np.flatnonzero(clean == source)
+        noisy[rng.choice(members, size=_share(rate, len(members)), replace=False)] = target
     return noisy
 
 
 def _checked(labels: ArrayLike, rate: float, classes: int) -> Positions:
+    """A copy of the labels, once everything about them is known to be right."""
     if classes < 2:
-        raise InputError(f"label noise needs at least 2 classes; {classes} came.")
+        raise InputError(f"classes should be at least 2 for a label to be wrong; {classes} came.")
     if not 0 <= rate <= 1:
-        raise InputError(f"the noise rate should be 0..1; {rate!r} came.")
-    return check_labels(labels, classes=classes)
+        raise InputError(f"rate should be a share between 0 and 1; {rate!r} came.")
+    return check_labels(labels, classes=classes).copy()
+
+
+def _share(rate: float, n: int) -> int:
+    return math.floor(rate * n + 0.5)

@@ -28,8 +28,9 @@ from goodgrain.pipelines.prune_inputs import (
     class_names,
     read_pool,
     rulebook,
-    side,
+    size_of,
     source_name,
+    under_classes,
 )
 from goodgrain.pipelines.prune_report import write_report
 from goodgrain.pipelines.prune_results import Outcome, Score, write_export, write_selection
@@ -114,7 +115,7 @@ def prune(
         observations: what any model saw of the examples, instead of our warm-up: a file or `Observations`.
         labels: "FILE[:COLUMN]" with labels that take the place of the data's own.
         clean_labels: "FILE[:COLUMN]" with true labels, for reporting only.
-        image_size: pixels of the longer side.
+        image_size: pixels of a square; the most common size by default, at most 64 pixels long.
         label_column: where the readers cannot tell.
         image_column: likewise.
         id_column: likewise.
@@ -152,7 +153,10 @@ def prune(
         "max_bad": max_bad,
     }
     pool = read_pool("reading the images", data, watch, labels=labels, clean_labels=clean_labels, **reading)
-    held_out = read_pool("reading the test images", test, watch, **(reading | {"image_size": side(pool, image_size)}))
+    held_out = read_pool(
+        "reading the test images", test, watch, **(reading | {"image_size": size_of(pool, image_size)})
+    )
+    held_out = under_classes(held_out, pool)
     check_pools(pool, held_out)
     given = Observations.read(observations) if isinstance(observations, str | Path) else observations
     seen = None if given is None else aligned(given, pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ def read_pool(what: str, source: str | Path | Pool | None, watch: Monitor, **opt
     return read(source, **options)
 
 
-def side(pool: Pool | None, asked: int | None) -> int | None:
+def size_of(pool: Pool | None, asked: int | None) -> int | tuple[int, int] | None:
     """The test images come at the size of the training images."""
-    return asked if pool is None else max(pool.image_shape[:2])
+    return asked if pool is None else pool.image_shape[:2]
 
 
 def source_name(source: object) -> str | None:
@@ -53,23 +54,32 @@ def check_pools(pool: Pool | None, test: Pool | None) -> None:
     """Refuse what no training could work with: missing labels, empty classes, a test set of another kind."""
     if test is not None and pool is None:
         raise InputError("a test set needs data to train on; only observations came. Give data, or leave test out.")
+    for name, images in (("", pool), ("test ", test)):
+        if images is not None and (images.labels < 0).any():
+            raise InputError(f"{int((images.labels < 0).sum())} {name}images have no class label; each needs one.")
     if pool is None:
         return
-    if (pool.labels < 0).any():
-        raise InputError(f"{int((pool.labels < 0).sum())} images have no class label; pruning needs one for each.")
     _check_classes(pool.labels, pool.classes)
-    if test is None:
-        return
-    if test.classes != pool.classes:
-        raise InputError(
-            f"the test set has the classes {', '.join(test.classes[:5])} ..., the data {', '.join(pool.classes[:5])} "
-            "...: they should be the same, in the same order."
-        )
-    if test.image_shape != pool.image_shape:
+    if test is not None and test.image_shape != pool.image_shape:
         raise InputError(
             f"the test images come as {test.image_shape} (height, width, channels), the data as {pool.image_shape}. "
             "Bring both into one form."
         )
+
+
+def under_classes(test: Pool | None, pool: Pool | None) -> Pool | None:
+    """The test images under the data's classes, matched by name: a small test set may lack some of them."""
+    if test is None or pool is None or test.classes == pool.classes:
+        return test
+    unknown = [name for name in test.classes if name not in pool.classes]
+    if unknown:
+        raise InputError(
+            f"the test set has the class {unknown[0]!r}, which the data lacks; its classes are "
+            f"{', '.join(pool.classes[:20])}. Both should name classes alike."
+        )
+    names = np.array([pool.classes.index(name) for name in test.classes])
+    labels = np.where(test.labels >= 0, names[test.labels], test.labels)
+    return dataclasses.replace(test, labels=labels, classes=pool.classes, clean_labels=None)
 
 
 def _check_classes(labels: Positions, classes: Sequence[str]) -> None:

@@ -1,0 +1,98 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from goodgrain.data.duplicates import find_duplicates, find_overlap
+from goodgrain.data.pool import Pool
+from goodgrain.errors import InputError
+
+
+def pictures(n, seed=0, size=32):
+    """Smooth random colour pictures: large soft patches, as photographs have."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (n, 6, 6, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BICUBIC)) for one in coarse])
+
+
+def again_as_jpeg(image, quality=60):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def brighter(image):
+    return np.clip(image.astype(float) * 0.8 + 30, 0, 255).astype(np.uint8)
+
+
+def smaller_and_back(image):
+    picture = Image.fromarray(image).resize((24, 24), Image.Resampling.BILINEAR)
+    return np.asarray(picture.resize((32, 32), Image.Resampling.BILINEAR))
+
+
+def pool(images, labels=None):
+    return Pool.from_arrays(
+        np.stack(list(images)), np.zeros(len(images), int) if labels is None else labels, classes=["a", "b"]
+    )
+
+
+def test_the_same_picture_is_found_in_every_disguise():
+    images = list(pictures(8))
+    images += [images[0], again_as_jpeg(images[1]), brighter(images[2]), smaller_and_back(images[3])]
+    found = find_duplicates(pool(images))
+    assert sorted(found.pairs.tolist()) == [[0, 8], [1, 9], [2, 10], [3, 11]]
+    assert found.exact.sum() == 1
+    assert found.pairs[0].tolist() == [0, 8]  # the exact pair comes first
+    assert found.exact[0]
+    assert (found.similarity >= 0.98).all()
+
+
+def test_different_pictures_are_no_pair():
+    assert len(find_duplicates(pool(pictures(300)))) == 0
+
+
+def test_pictures_without_contrast_pair_only_when_their_pixels_are_equal():
+    flat = [np.full((32, 32, 3), level, np.uint8) for level in (0, 0, 9, 200, 0)]
+    assert find_duplicates(pool(flat)).pairs.tolist() == [[0, 1], [0, 4]]
+
+
+def test_training_pictures_in_the_test_set():
+    train, test = pictures(6), list(pictures(5, seed=1))
+    test += [again_as_jpeg(train[4]), train[2]]
+    found = find_overlap(pool(train), pool(test))
+    assert sorted(found.pairs.tolist()) == [[2, 6], [4, 5]]
+    flat = np.zeros((2, 32, 32, 3), np.uint8)
+    assert find_overlap(pool(flat[:1]), pool(flat)).pairs.tolist() == [[0, 0], [0, 1]]
+
+
+def test_pairs_with_two_labels_are_counted():
+    images = pictures(3)
+    found = find_duplicates(pool([*images, images[0], images[1]], [0, 0, 0, 1, 0]))
+    assert len(found) == 2
+    assert found.differing == 1
+
+
+def test_order_does_not_matter():
+    images = [*pictures(20), *(again_as_jpeg(image) for image in pictures(5))]
+    shuffle = np.random.default_rng(0).permutation(25)
+    pairs = {frozenset(pair) for pair in find_duplicates(pool(images)).pairs.tolist()}
+    mixed = find_duplicates(pool([images[i] for i in shuffle])).pairs
+    assert {frozenset(shuffle[pair].tolist()) for pair in mixed} == pairs
+    assert len(pairs) == 5
+
+
+def test_pools_of_two_shapes_cannot_be_compared():
+    with pytest.raises(InputError, match="cannot be compared"):
+        find_overlap(pool(pictures(2)), pool(pictures(2, size=16)))
+
+
+def test_cifar_has_near_duplicates_within_and_across(real_data):
+    from goodgrain.data.read import read
+
+    train = read(real_data / "cifar10_train.parquet").subset(np.arange(15_000))
+    test = read(real_data / "cifar10_test.parquet")
+    within, across = find_duplicates(train), find_overlap(train, test)
+    assert 5 <= len(within) <= 60
+    assert 5 <= len(across) <= 60
+    assert within.differing <= 2

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from goodgrain.data.export import copy_tree, hugging_face, torch_subset
+from goodgrain.data.pool import UNLABELED, Pool
+from goodgrain.data.read import read
+from goodgrain.errors import InputError
+
+EVIL = ["../../evil.png", "/etc/passwd", "a/b.png", "a_b.png", "A_B.png", "..", "\u2028name", "x" * 300]
+
+
+def pool(classes=("cat", "dog")):
+    images = np.random.default_rng(0).integers(0, 256, (8, 10, 12, 3), dtype=np.uint8)
+    return Pool.from_arrays(images, np.arange(8) % 2, classes=classes, ids=EVIL)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A pool that was read from JPEG files."""
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(3):
+            picture = np.random.default_rng(i).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "photos" / name / f"{i}.jpg")
+    return read(tmp_path / "photos")
+
+
+def test_no_name_leaves_the_folder_and_none_is_lost(tmp_path):
+    tree = copy_tree(pool(("../cat", "c/d")), np.arange(8), tmp_path / "deep" / "kept")
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 8
+    assert all(tree.resolve() in path.resolve().parents for path in written)
+    back = read(tree)
+    assert sorted(i.tobytes() for i in back.images(np.arange(8))) == sorted(
+        i.tobytes() for i in pool().images(np.arange(8))
+    )
+
+
+def test_files_are_copied_byte_for_byte_or_linked(files, tmp_path):
+    copied = copy_tree(files, [0, 4], tmp_path / "copied")
+    assert (copied / "cat").is_dir()
+    assert (copied / "dog").is_dir()
+    originals = {path.read_bytes() for path in (tmp_path / "photos").rglob("*.jpg")}
+    assert all(path.read_bytes() in originals for path in copied.rglob("*.jpg"))
+    linked = copy_tree(files, [0, 4], tmp_path / "linked", link=True)
+    links = list(linked.rglob("*.jpg"))
+    assert len(links) == 2
+    assert all(path.is_symlink() and path.read_bytes() in originals for path in links)
+    linked.rename(tmp_path / "moved")
+    assert all(path.exists() for path in (tmp_path / "moved").rglob("*.jpg"))
+
+
+def test_what_exists_is_never_overwritten(files, tmp_path):
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(InputError, match="exists already. Give a new folder"):
+        copy_tree(files, [0], tmp_path / "kept")
+    hugging_face(files, [0], tmp_path / "hub")
+    with pytest.raises(InputError, match="exists already. Give a new folder"):
+        hugging_face(files, [0], tmp_path / "hub")
+
+
+def test_images_without_a_file_cannot_be_linked_nor_ones_without_a_class_placed(tmp_path):
+    with pytest.raises(InputError, match="is no file of its own and cannot be linked. Copy instead"):
+        copy_tree(pool(), [0], tmp_path / "kept", link=True)
+    nameless = pool().with_labels([UNLABELED] * 8)
+    with pytest.raises(InputError, match="has no class label and cannot be put under a class"):
+        hugging_face(nameless, [0], tmp_path / "hub")
+
+
+def test_the_hub_layout_is_read_back_with_pixels_labels_and_order(tmp_path):
+    hugging_face(pool(), [5, 0, 2], tmp_path / "hub")
+    back = read(tmp_path / "hub" / "data")
+    assert back.classes == ("cat", "dog")
+    assert back.labels.tolist() == [1, 0, 0]
+    np.testing.assert_array_equal(back.images([0, 1, 2]), pool().images([5, 0, 2]))
+
+
+def test_the_library_of_the_hub_reads_it(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    path = hugging_face(files, [3, 1], tmp_path / "hub")
+    loaded = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+    assert loaded.features["label"].names == ["cat", "dog"]
+    assert loaded["label"] == [1, 0]
+    np.testing.assert_array_equal(np.asarray(loaded[0]["image"]), files.images([3])[0])
+
+
+def test_the_torch_subset_gives_pixels_and_labels():
+    subset = torch_subset(pool(), [6, 1])
+    pixels, label = subset[1]
+    assert len(subset) == 2
+    assert label == 1
+    np.testing.assert_allclose(pixels.permute(1, 2, 0).numpy() * 255, pool().images([1])[0], atol=1e-4)

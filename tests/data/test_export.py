@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from goodgrain.data.export import copy_tree, hugging_face, torch_subset
-from goodgrain.data.pool import UNLABELED, Pool
+from goodgrain.data.pool import OOD, UNLABELED, Pool
 from goodgrain.data.read import read
 from goodgrain.errors import InputError
 
@@ -39,38 +39,39 @@ def test_no_name_leaves_the_folder_and_none_is_lost(tmp_path):
 
 def test_files_are_copied_byte_for_byte_or_linked(files, tmp_path):
     copied = copy_tree(files, [0, 4], tmp_path / "copied")
-    assert (copied / "cat").is_dir()
-    assert (copied / "dog").is_dir()
+    assert sorted(path.name for path in copied.iterdir()) == ["cat", "dog"]
     originals = {path.read_bytes() for path in (tmp_path / "photos").rglob("*.jpg")}
     assert all(path.read_bytes() in originals for path in copied.rglob("*.jpg"))
     linked = copy_tree(files, [0, 4], tmp_path / "linked", link=True)
     links = list(linked.rglob("*.jpg"))
     assert len(links) == 2
-    assert all(path.is_symlink() and path.read_bytes() in originals for path in links)
-    linked.rename(tmp_path / "moved")
-    assert all(path.exists() for path in (tmp_path / "moved").rglob("*.jpg"))
+    assert all(path.stat().st_nlink == 2 and path.read_bytes() in originals for path in links)
 
 
 def test_what_exists_is_never_overwritten(files, tmp_path):
     (tmp_path / "kept").mkdir()
-    with pytest.raises(InputError, match="exists already. Give a new folder"):
-        copy_tree(files, [0], tmp_path / "kept")
-    hugging_face(files, [0], tmp_path / "hub")
-    with pytest.raises(InputError, match="exists already. Give a new folder"):
-        hugging_face(files, [0], tmp_path / "hub")
+    (tmp_path / "kept" / "mine.txt").write_text("x")
+    for write in (copy_tree, hugging_face):
+        with pytest.raises(InputError, match="Nothing is overwritten: choose another name"):
+            write(files, [0], tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["mine.txt"]
 
 
-def test_images_without_a_file_cannot_be_linked_nor_ones_without_a_class_placed(tmp_path):
-    with pytest.raises(InputError, match="is no file of its own and cannot be linked. Copy instead"):
-        copy_tree(pool(), [0], tmp_path / "kept", link=True)
-    nameless = pool().with_labels([UNLABELED] * 8)
-    with pytest.raises(InputError, match="has no class label and cannot be put under a class"):
-        hugging_face(nameless, [0], tmp_path / "hub")
+def test_a_failure_in_the_middle_leaves_nothing(files, tmp_path):
+    (tmp_path / "photos" / "dog" / "1.jpg").unlink()
+    with pytest.raises(OSError, match=r"1\.jpg"):
+        copy_tree(files, np.arange(6), tmp_path / "kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_images_without_a_class_have_a_place_of_their_own(tmp_path):
+    tree = copy_tree(pool().with_labels([UNLABELED, OOD, *[0] * 6]), np.arange(8), tmp_path / "kept")
+    assert sorted(path.name for path in tree.iterdir()) == ["cat", "out_of_distribution", "unlabeled"]
 
 
 def test_the_hub_layout_is_read_back_with_pixels_labels_and_order(tmp_path):
     hugging_face(pool(), [5, 0, 2], tmp_path / "hub")
-    back = read(tmp_path / "hub" / "data")
+    back = read(tmp_path / "hub")
     assert back.classes == ("cat", "dog")
     assert back.labels.tolist() == [1, 0, 0]
     np.testing.assert_array_equal(back.images([0, 1, 2]), pool().images([5, 0, 2]))
@@ -80,7 +81,7 @@ def test_the_library_of_the_hub_reads_it(files, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    path = hugging_face(files, [3, 1], tmp_path / "hub")
+    path = hugging_face(files, [3, 1], tmp_path / "hub") / "data" / "train-00000-of-00001.parquet"
     loaded = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
     assert loaded.features["label"].names == ["cat", "dog"]
     assert loaded["label"] == [1, 0]

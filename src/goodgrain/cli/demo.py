@@ -34,7 +34,14 @@ def demo(
         for seed in range(SEEDS):
             monitor.stage(f"seed {seed + 1} of {SEEDS}")
             train, test = noisy_digits(seed)
-            asked: dict[str, Any] = {"test": test, "keep": KEEP, "monitor": monitor, "flip": False, "seed": seed}
+            asked: dict[str, Any] = {
+                "test": test,
+                "keep": KEEP,
+                "monitor": monitor,
+                "flip": False,
+                "near": 0.995,
+                "seed": seed,
+            }
             run = pipeline.prune(train, output=output / f"seed-{seed}", compare=BASELINES, **asked)
             seen = run.folder / "observations"
             again = pipeline.prune(

@@ -72,6 +72,9 @@ def prune(
         list[str] | None,
         typer.Option(help="CLASS=COUNT: at most so many of a class; repeat for more.", show_default=False),
     ] = None,
+    near: Annotated[
+        float, typer.Option(help="Least likeness of near duplicates; 0.995 for digits and the like.")
+    ] = 0.98,
     drop_suspects: Annotated[bool, typer.Option(help="Never pick an example whose label looks wrong.")] = False,
     compare: Annotated[
         str | None, typer.Option(help="Other methods, or all, to train on as well: uniform,small-loss,all.")
@@ -116,6 +119,7 @@ def prune(
             must_keep=_ids(must_keep),
             must_drop=_ids(must_drop),
             quotas=_quotas(quota),
+            near=near,
             drop_suspects=drop_suspects,
             compare=() if compare is None else tuple(word.strip() for word in compare.split(",")),
             export=export,

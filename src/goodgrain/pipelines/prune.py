@@ -181,7 +181,7 @@ def prune(
     }
     with RunFolder(output, table) as run:
         run.log("started", n=n, counts=list(counts))
-        copies, overlap = _duplicates(run, pool, held_out, watch)
+        copies, overlap = _duplicates(run, pool, held_out, asked.near, watch)
         if seen is None:
             assert pool is not None
             seen = _observe(run, pool, asked, device, watch)
@@ -232,13 +232,13 @@ def prune(
 
 
 def _duplicates(
-    run: RunFolder, pool: Pool | None, test: Pool | None, watch: Monitor
+    run: RunFolder, pool: Pool | None, test: Pool | None, near: float, watch: Monitor
 ) -> tuple[Duplicates | None, Duplicates | None]:
     if pool is None:
         return None, None
     watch.stage("looking for duplicates")
-    copies = find_duplicates(pool)
-    overlap = None if test is None else find_overlap(pool, test)
+    copies = find_duplicates(pool, threshold=near)
+    overlap = None if test is None else find_overlap(pool, test, threshold=near)
     run.log("duplicates", within=len(copies), with_test=0 if overlap is None else len(overlap))
     return copies, overlap
 

@@ -42,6 +42,7 @@ class PruneConfig:
         flip: whether augmentation may swap left and right; not for digits or text.
         seed: all randomness follows from it.
         compare: other methods, or "all" for the whole data, that are trained on as well, for the learning curve.
+        near: least likeness of near duplicates, in (0, 1]; for digits and other small pictures on plain ground 0.995.
         export: also write each kept part as a folder tree ("copy", "link") or as a dataset ("huggingface").
 
     Raises:
@@ -68,6 +69,7 @@ class PruneConfig:
     repeats: int = 1
     flip: bool = True
     seed: int = 0
+    near: float = 0.98
     export: str | None = None
     compare: tuple[str, ...] = ()
 
@@ -82,6 +84,7 @@ class PruneConfig:
         lookup("gain", GAINS, self.gain)
         lookup("similarity", SIMILARITIES, self.similarity)
         check_within("temperature", self.temperature, above=0.0)
+        check_within("near", self.near, above=0.0, most=1.0)
         if self.threshold != "auto":
             if isinstance(self.threshold, str):
                 raise InputError(f'threshold should be a number in (0, 1] or "auto"; {self.threshold!r} came.')

@@ -83,7 +83,9 @@ def _threshold(outcome: Outcome) -> Threshold | None:
 
 
 def _copies(found: Duplicates | None) -> Copies | None:
-    return None if found is None else Copies(found.pairs, found.differing)
+    if found is None:
+        return None
+    return Copies(np.stack([found.positions, found.originals], axis=1), int(found.conflicts.sum()))
 
 
 def _command(config: Mapping[str, Any]) -> str:

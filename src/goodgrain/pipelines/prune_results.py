@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +13,7 @@ from numpy.typing import NDArray
 
 from goodgrain.checks import Positions
 from goodgrain.data.duplicates import Duplicates
+from goodgrain.data.export import copy_tree, hugging_face
 from goodgrain.data.pool import Pool
 from goodgrain.observations import Observations
 from goodgrain.pipelines.learning_curve import where_more_stops_paying
@@ -226,21 +223,14 @@ def advice(outcome: Outcome, scores: Sequence[Score]) -> str:
 
 def write_export(run: RunFolder, outcome: Outcome) -> None:
     """Write the kept part of each budget as a folder tree or a dataset, whole or not at all."""
-    from goodgrain.data.export import copy_tree, hugging_face
-
     assert outcome.pool is not None
     for count in outcome.counts:
         name = f"export/keep-{count}"
         if run.has(name):
             continue
-        made = Path(tempfile.mkdtemp(prefix=".export-", dir=run.path(name).parent))
-        try:
-            part = outcome.selection.positions[:count]
-            if outcome.config.export == "huggingface":
-                hugging_face(outcome.pool, part, made / "tree")
-            else:
-                copy_tree(outcome.pool, part, made / "tree", link=outcome.config.export == "link")
-            os.replace(made / "tree", run.path(name))
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        part = outcome.selection.positions[:count]
+        if outcome.config.export == "huggingface":
+            hugging_face(outcome.pool, part, run.path(name))
+        else:
+            copy_tree(outcome.pool, part, run.path(name), link=outcome.config.export == "link")
         run.log("exported", folder=name)

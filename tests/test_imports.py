@@ -21,7 +21,7 @@ ORDER = [
     {"run", "report"},
     {"annotate"},
     {"pipelines"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 FILES = sorted(path for path in SRC.rglob("*.py") if path.parent != SRC or path.stem != "__init__")

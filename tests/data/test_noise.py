@@ -7,7 +7,9 @@ from goodgrain.data.noise import asymmetric, symmetric
 from goodgrain.errors import InputError
 
 problems = st.tuples(
-    st.integers(2, 6).flatmap(lambda c: st.tuples(st.just(c), st.lists(st.integers(0, c - 1), min_size=1, max_size=60))),
+    st.integers(2, 6).flatmap(
+        lambda c: st.tuples(st.just(c), st.lists(st.integers(0, c - 1), min_size=1, max_size=60))
+    ),
     st.floats(0, 1),
     st.integers(0, 2**32),
 )
@@ -61,8 +63,14 @@ def test_a_mapping_by_hand():
         (lambda: symmetric([0, 1], 1.5, classes=2, seed=0), "rate should be a share between 0 and 1; 1.5 came"),
         (lambda: symmetric([0, 1], float("nan"), classes=2, seed=0), "rate should be a share"),
         (lambda: symmetric([0, 0], 0.5, classes=1, seed=0), "classes should be at least 2"),
-        (lambda: symmetric([0, 2], 0.5, classes=2, seed=0), r"labels should be 0..1; 1 are not, the first is 2 at row 1"),
-        (lambda: asymmetric([0, 1], 0.5, classes=2, seed=0, mapping={1: 1}), r"from a class 0..1 to another; 1: 1 came"),
+        (
+            lambda: symmetric([0, 2], 0.5, classes=2, seed=0),
+            r"labels should be 0..1; 1 are not, the first is 2 at row 1",
+        ),
+        (
+            lambda: asymmetric([0, 1], 0.5, classes=2, seed=0, mapping={1: 1}),
+            r"from a class 0..1 to another; 1: 1 came",
+        ),
         (lambda: asymmetric([0, 1], 0.5, classes=2, seed=0, mapping={0: 5}), "0: 5 came"),
     ],
 )

@@ -122,7 +122,10 @@ def test_labels_may_be_open():
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"labels": [0, 1, 2, 0, 1, -3]}, r"labels should be 0..2, -1 \(not labeled\) or -2 .* the first is -3 at row 5"),
+        (
+            {"labels": [0, 1, 2, 0, 1, -3]},
+            r"labels should be 0..2, -1 \(not labeled\) or -2 .* the first is -3 at row 5",
+        ),
         ({"labels": [0, 1]}, "labels has 2 rows, but there are 6 examples"),
         ({"ids": list("aabcde")}, "the id 'a' comes 2 times"),
         ({"ids": ["a"]}, "there are 1 ids for 6 images"),

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from goodgrain.checks import Positions, budget_count
-from goodgrain.data.duplicates import Duplicates, find_duplicates, find_overlap
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
-from goodgrain.learn import Standard, fit, observe, predict
-from goodgrain.learn.model_file import save_model
-from goodgrain.learn.streams import stream_seed
-from goodgrain.metrics import accuracy
 from goodgrain.observations import Observations
 from goodgrain.pipelines.monitor import Monitor, Silent
-from goodgrain.pipelines.prune_config import WHOLE, PruneConfig
+from goodgrain.pipelines.prune_config import WHOLE
 from goodgrain.pipelines.prune_inputs import (
     aligned,
     check_config,
@@ -33,13 +27,17 @@ from goodgrain.pipelines.prune_inputs import (
     under_classes,
 )
 from goodgrain.pipelines.prune_report import write_report
-from goodgrain.pipelines.prune_results import Outcome, Score, write_export, write_selection
+from goodgrain.pipelines.prune_results import Outcome, write_export, write_selection
+from goodgrain.pipelines.prune_steps import (
+    judge_labels,
+    look_for_copies,
+    settle_threshold,
+    surroundings,
+    train_afresh,
+    warm_up_and_observe,
+)
 from goodgrain.run import RunFolder
-from goodgrain.scores.suspects import Suspects, suspects
-from goodgrain.scores.training import grand
-from goodgrain.select.methods import relabeling_inputs, select
-from goodgrain.select.neighborhood import neighborhood_confidence
-from goodgrain.select.threshold import ThresholdAdvice, advise_threshold
+from goodgrain.select.methods import select
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,15 +179,15 @@ def prune(
     }
     with RunFolder(output, table) as run:
         run.log("started", n=n, counts=list(counts))
-        copies, overlap = _duplicates(run, pool, held_out, asked.near, watch)
+        copies, overlap = look_for_copies(run, pool, held_out, asked.near, watch)
         if seen is None:
             assert pool is not None
-            seen = _observe(run, pool, asked, device, watch)
+            seen = warm_up_and_observe(run, pool, asked, device, watch)
         classes = pool.classes if pool is not None else class_names(seen)
-        advice = _threshold(asked, seen, min(counts), watch)
+        advice = settle_threshold(asked, seen, min(counts), watch)
         threshold = float(asked.threshold) if advice is None else advice.threshold
         watch.stage(f"selecting {max(counts):,} of {n:,} with {asked.title(asked.method)}")
-        judged = _suspects(seen)
+        judged = judge_labels(seen)
         suspicious = judged.positions if judged is not None and asked.drop_suspects else np.empty(0, dtype=np.int64)
         selections = {
             method: select(
@@ -217,11 +215,11 @@ def prune(
             duplicates=copies,
             overlap=overlap,
             suspects=judged,
-            neighborhood=_neighborhood(asked, seen, selection.positions, threshold),
+            neighborhood=surroundings(asked, seen, selection.positions, threshold),
         )
         write_selection(run, outcome)
         run.log("selected", method=asked.method, count=len(selection))
-        scores = _train(run, outcome, device, watch) if pool is not None else ()
+        scores = train_afresh(run, outcome, device, watch) if pool is not None else ()
         watch.stage("writing the report")
         metrics = write_report(run, outcome, scores)
         if asked.export is not None and pool is not None:
@@ -229,113 +227,3 @@ def prune(
         run.log("finished")
     picked = selection.positions
     return PruneResult(Path(output), seen.ids[picked], picked, counts, metrics, pool)
-
-
-def _duplicates(
-    run: RunFolder, pool: Pool | None, test: Pool | None, near: float, watch: Monitor
-) -> tuple[Duplicates | None, Duplicates | None]:
-    if pool is None:
-        return None, None
-    watch.stage("looking for duplicates")
-    copies = find_duplicates(pool, threshold=near)
-    overlap = None if test is None else find_overlap(pool, test, threshold=near)
-    run.log("duplicates", within=len(copies), with_test=0 if overlap is None else len(overlap))
-    return copies, overlap
-
-
-def _observe(run: RunFolder, pool: Pool, asked: PruneConfig, device: str, watch: Monitor) -> Observations:
-    """Warm up, observe, and keep what was seen; with several models, also every model's gradient norms."""
-    if run.has("observations"):
-        return Observations.read(run.path("observations"))
-    norms = []
-    models = asked.models
-    for m in range(models):
-        learner = Standard(asked.model, flip=asked.flip)
-        what = "warm-up" if models == 1 else f"warm-up {m + 1} of {models}"
-        history = fit(
-            learner,
-            pool,
-            epochs=asked.warmup_epochs,
-            seed=stream_seed(asked.seed, "warmup", m),
-            checkpoint=run.path(f"checkpoints/warmup-{m}.pt"),
-            progress=watch.training(what, asked.warmup_epochs),
-            device=device,
-        )
-        if m == 0:
-            watch.stage("observing")
-            seen = observe(learner, pool, seed=stream_seed(asked.seed, "observe"), views=asked.views, history=history)
-        if models > 1:
-            probabilities, features = predict(learner, pool)
-            norms.append(grand(probabilities, pool.labels, features))
-    if norms:
-        seen = seen.with_columns(gradient_norms=np.stack(norms))
-    seen.save(run.path("observations"))
-    run.log("observed", columns=list(seen.columns))
-    return seen
-
-
-def _threshold(asked: PruneConfig, seen: Observations, count: int, watch: Monitor) -> ThresholdAdvice | None:
-    if asked.method != "prune4rel" or asked.threshold != "auto":
-        return None
-    watch.stage("choosing the threshold")
-    features, confidence = relabeling_inputs(seen, asked.options(0.95))
-    advice = advise_threshold(
-        features, confidence, count, similarity=asked.similarity, temperature=asked.temperature, seed=asked.seed
-    )
-    watch.stage(advice.why)
-    return advice
-
-
-def _neighborhood(
-    asked: PruneConfig, seen: Observations, picked: Positions, threshold: float
-) -> NDArray[np.float64] | None:
-    if asked.method != "prune4rel":
-        return None
-    features, confidence = relabeling_inputs(seen, asked.options(threshold))
-    return neighborhood_confidence(features, confidence, picked, threshold=threshold, similarity=asked.similarity)
-
-
-def _suspects(seen: Observations) -> Suspects | None:
-    if seen.probabilities is None or seen.labels is None:
-        return None
-    return suspects(seen.labels, seen.probabilities)
-
-
-def _train(run: RunFolder, outcome: Outcome, device: str, watch: Monitor) -> tuple[Score, ...]:
-    """A fresh learner on each kept part, for each repeat; the last epoch counts."""
-    asked, pool, test = outcome.config, outcome.pool, outcome.test
-    if not asked.epochs or pool is None:
-        return ()
-    scores = []
-    for method, positions in _parts(outcome):
-        part = pool.subset(np.sort(positions))
-        reached = []
-        for repeat in range(asked.repeats):
-            name = f"{method}-{len(part)}-{repeat}"
-            learner = Standard(asked.model, flip=asked.flip)
-            fit(
-                learner,
-                part,
-                epochs=asked.epochs,
-                seed=stream_seed(asked.seed, "final", repeat),
-                checkpoint=run.path(f"checkpoints/{name}.pt"),
-                progress=watch.training(f"training on {len(part):,} ({asked.title(method)})", asked.epochs),
-                device=device,
-            )
-            run.write(f"models/{name}.safetensors", lambda path: save_model(path, learner, part))  # noqa: B023
-            if test is not None:
-                predicted = predict(learner, test)[0].argmax(axis=1)
-                reached.append(accuracy(predicted, test.labels))
-                run.log("evaluated", method=method, count=len(part), repeat=repeat, accuracy=reached[-1])
-        scores.append(Score(method, len(part), tuple(reached)))
-    return tuple(scores)
-
-
-def _parts(outcome: Outcome) -> Iterator[tuple[str, Positions]]:
-    """Every part that is trained on: method and positions."""
-    asked = outcome.config
-    for method, selection in {asked.method: outcome.selection, **outcome.others}.items():
-        for count in outcome.counts:
-            yield method, selection.positions[:count]
-    if WHOLE in asked.compare:
-        yield WHOLE, np.arange(len(outcome.observations))

@@ -10,8 +10,8 @@ from typing import Any
 from goodgrain.checks import check_within, lookup
 from goodgrain.errors import InputError
 from goodgrain.neighbors import SIMILARITIES
+from goodgrain.select.lazy_gains import GAINS
 from goodgrain.select.methods import CONFIDENCES, METHODS, Options, canonical, find
-from goodgrain.select.neighborhood import GAINS
 
 EXPORTS = ("copy", "link", "huggingface")
 WHOLE = "all"

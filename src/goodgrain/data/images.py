@@ -187,6 +187,8 @@ def as_mode(image: Image.Image, channels: int) -> Image.Image:
         if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
             raise ValueError("its pixels are 32-bit integers; save it with 8 or 16 bits")
         image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # PIL warns of the direct way, which it cannot take for a palette with alpha
     return image.convert("L" if channels == 1 else "RGB")
 
 

@@ -36,6 +36,7 @@ class _Lists:
         self.kept: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         self.entries = 0
         self.batch = 64
+        self.room = 64  # lists that fit, by the length of those fetched last
 
     def fetch(self, positions: list[int]) -> None:
         """Make the lists of these positions ready; older ones are forgotten where room is short."""
@@ -47,8 +48,8 @@ class _Lists:
             indices, similarities = rows.row(i)
             self.kept[position] = (indices.copy(), similarities.copy())  # a view would hold the whole batch
         self.entries += len(rows.indices)
-        mean = max(1, len(rows.indices) // len(positions))
-        self.batch = int(np.clip(CACHE_ENTRIES // 8 // mean, 64, BATCH))
+        self.room = CACHE_ENTRIES // max(1, len(rows.indices) // len(positions))
+        self.batch = int(np.clip(self.room // 8, 64, BATCH))
 
     def pop(self, position: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The list of a position that was fetched; it is forgotten."""
@@ -81,10 +82,11 @@ class _Subset:
     def look_ahead(self, position: int) -> None:
         """Fetch the list of a position, and lists that will probably be asked for soon.
 
-        Those are the most promising candidates of its group, then of the groups that now hold the best candidates.
+        Those are the most promising candidates of its group, then of the groups that now hold the best candidates:
+        of each as large a share as will be taken in the end, but no more than there is room for in all groups.
         """
         free = ~self.taken
-        share = min(1.0, 1.25 * self.left / int(free.sum()))
+        share = min(1.0, 1.25 * self.left / int(free.sum()), 0.5 * self.lists.room / int(free.sum()))
         most = min(self.lists.batch, 2 * self.left)
         ahead = {position: None}
         best = np.flatnonzero(free)

@@ -6,8 +6,10 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from goodgrain.data.images import ArraySource, Pixels
@@ -28,12 +30,11 @@ def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
         InputError: not such an archive, no such arrays, or images that are not uint8 of a known shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = archive.files
-            image_key = _key(IMAGE_KEYS, keys, split, path, "images")
-            images = archive[image_key]
-            labels = archive[_key(LABEL_KEYS, keys, split, path, "labels")] if needs_labels else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as reason:
+        with path.open("rb") as file, _opened(file) as archive:
+            image_key = _key(IMAGE_KEYS, archive.files, split, path, "images")
+            images = _array(archive, image_key)
+            labels = _array(archive, _key(LABEL_KEYS, archive.files, split, path, "labels")) if needs_labels else None
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as reason:
         if isinstance(reason, InputError):
             raise
         raise InputError(f"{path} cannot be read as an NPZ archive of plain arrays: {reason}.") from reason
@@ -43,6 +44,20 @@ def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
         ArraySource(pixels),
         None if labels is None else _labels(labels, len(pixels)),
     )
+
+
+def _opened(file: BinaryIO) -> NpzFile:
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, NpzFile):
+        raise ValueError("it is a single array")
+    return archive
+
+
+def _array(archive: NpzFile, key: str) -> NDArray[np.generic]:
+    array = archive[key]
+    if not isinstance(array, np.ndarray):  # NumPy hands out the bytes of members in other formats
+        raise ValueError(f"{key} is no array")
+    return array
 
 
 def _key(known: Sequence[str], keys: list[str], split: str | None, path: Path, what: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from goodgrain.checks import check_count
 from goodgrain.data.images import ArraySource, ImageSource, PickedSource, Shape, look_at, original, sentence
 from goodgrain.data.pool import Pool, Rejected
 from goodgrain.data.read.arrays import list_npz
@@ -109,10 +110,10 @@ def _refuse_columns(path: Path, *columns: str | None) -> None:
 
 
 def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise InputError(f"image_size should be at least 1 pixel; {size} came.")
-    return height, width
+    sides = size if isinstance(size, tuple) else (size, size)
+    if len(sides) != 2:
+        raise InputError(f"image_size should be one number, or height and width; {size} came.")
+    return check_count("image_size", sides[0]), check_count("image_size", sides[1])
 
 
 def _assemble(listing: Listing, size: tuple[int, int] | None, max_bad: float) -> Pool:
@@ -170,11 +171,13 @@ def _shape(looks: list[tuple[int, int, bool]], size: tuple[int, int] | None) -> 
 
 
 def _check_rejected(rejected: list[Rejected] | tuple[Rejected, ...], n: int, max_bad: float) -> None:
-    if len(rejected) > max_bad * n or len(rejected) == n:
+    share = len(rejected) / n  # correctly rounded: 29 of 100 are 0.29, while 0.29 * 100 is less than 29
+    if share > max_bad or len(rejected) == n:
+        limit = f", more than max_bad={max_bad:g} allows" if share > max_bad else ""
         first = "; ".join(f"{bad.id}: {bad.reason}" for bad in rejected[:3])
         raise InputError(
-            f"{len(rejected)} of {n} images ({len(rejected) / n:.1%}) cannot be used, more than max_bad={max_bad:g} "
-            f"allows. The first: {first}. Repair or remove them, or raise max_bad."
+            f"{len(rejected)} of {n} images ({share:.1%}) cannot be used{limit}. The first: {first}. "
+            "Repair or remove them, or raise max_bad."
         )
 
 

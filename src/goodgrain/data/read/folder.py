@@ -26,7 +26,7 @@ def list_class_folders(root: Path) -> Listing:
         InputError: no class folders, a class without images, or split folders instead of class folders.
     """
     entries = sorted((entry for entry in os.scandir(root) if not _hidden(entry.name)), key=lambda entry: entry.name)
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = [entry for entry in entries if _is_folder(entry)]
     if not folders:
         raise InputError(
             f"{root} holds neither class folders, nor a labels.csv, nor Parquet files. "
@@ -51,7 +51,7 @@ def list_class_folders(root: Path) -> Listing:
         if usable == 0:
             raise InputError(f"class {name!r} has no images. Remove the empty folder or put its images there.")
     for entry in entries:
-        if not entry.is_dir() and _is_image(entry.name):
+        if not _is_folder(entry) and _is_image(entry.name):
             problems[len(files)] = "it lies beside the class folders and so has no label"
             files.append(entry.name)
             labels.append(None)
@@ -69,7 +69,7 @@ def _walk(root: Path, folder: os.DirEntry[str]) -> Iterator[tuple[str, str | Non
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if _hidden(entry.name):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(root, entry)
         elif entry.is_symlink() and not leads_inside(root, Path(entry.path)):
             yield _relative(root, entry), "it is a link that leaves the folder"
@@ -84,6 +84,13 @@ def leads_inside(root: Path, path: Path) -> bool:
     try:
         return path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # links that go round in circles
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that go round in circles
         return False
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from goodgrain.checks import Positions
 from goodgrain.data.pool import OOD, UNLABELED
 from goodgrain.data.read.listing import ID_COLUMNS, Label, check_column, check_unique, plain_labels, read_csv
-from goodgrain.data.read.parquet import read_schema, read_table
+from goodgrain.data.read.parquet import class_names, read_schema, read_table
 from goodgrain.errors import InputError, UnknownName
 
 MISSING = -3  # where a label should be and is not
@@ -99,7 +99,7 @@ def _infer_classes(labels: Sequence[Label], n: int) -> tuple[str, ...]:
 
 def _lookup(classes: tuple[str, ...]) -> dict[Label, int]:
     by_name: dict[Label, int] = {name: place for place, name in enumerate(classes)}
-    if all(name.isdigit() for name in classes):  # folders 0, 1, ..., 10 sort as text: 10 is the name, not the place
+    if all(name.isdecimal() for name in classes):  # folders 0, 1, ..., 10 sort as text: 10 is the name, not the place
         numbers: dict[Label, int] = {int(name): place for place, name in enumerate(classes)}
     else:
         numbers = {place: place for place in range(len(classes))}
@@ -136,16 +136,24 @@ def _open_table(path: Path) -> tuple[list[str], Column]:
         table = read_csv(path)
         return list(table), table.__getitem__
     if kind == ".parquet":
-        return read_schema(path).names, lambda name: read_table(path, [name]).column(0).to_pylist()
+        return read_schema(path).names, lambda name: _parquet_values(path, name)
     if kind == ".npy":
         try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as reason:
+            with path.open("rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, MemoryError) as reason:
             raise InputError(f"{path} cannot be read as a plain array: {reason}.") from reason
         if array.ndim != 1:
             raise InputError(f"{path.name} should hold one label per image on 1 axis; its shape is {array.shape}.")
         return ["label"], lambda _: array.tolist()
     raise InputError(f"{path} is no label file: a .csv, .parquet or .npy file is needed.")
+
+
+def _parquet_values(path: Path, column: str) -> Sequence[object]:
+    """The values of a column; integers that stand for names, by the file's own order, become these names."""
+    values: list[object] = read_table(path, [column]).column(0).to_pylist()
+    names = class_names(read_schema(path), column) or ()
+    return [names[value] if isinstance(value, int) and 0 <= value < len(names) else value for value in values]
 
 
 def _choose_column(columns: list[str], asked: str | None, keys: Sequence[str], path: Path) -> str:

@@ -13,6 +13,8 @@ from goodgrain.errors import InputError
 
 Label = int | str | None  # None: the row has no label
 
+_MOST_DIGITS = 18  # of an int64; longer numbers are names
+
 ID_COLUMNS = ("id", "index", "file", "filename", "file_name", "image_id", "path", "image")
 
 
@@ -96,11 +98,11 @@ def _plain(value: object, where: str) -> Label:
         return None
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float) and value == int(value):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     raise InputError(f"{where} holds {value!r}; a label should be a class name or a whole number.")
 
 
 def _is_integer(text: str) -> bool:
     digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit()
+    return digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS

@@ -49,6 +49,7 @@ def list_parquet(
     if needs_labels or label_column is not None:
         label = _label_column(schema, where) if label_column is None else check_column(label_column, names, where)
         wanted.append(label)
+    named = label or find_column(names, LABEL_COLUMNS)  # labels from elsewhere are still positions into these classes
     clean = find_column(names, ("clean_label",))
     id_name = find_column(names, ID_COLUMNS) if id_column is None else check_column(id_column, names, where)
     if id_name == image:
@@ -60,7 +61,7 @@ def list_parquet(
         EncodedSource(_bytes(table.column(image))),
         None if label is None else plain_labels(table.column(label).to_pylist(), f"column {label!r}"),
         None if clean is None else plain_labels(table.column(clean).to_pylist(), f"column {clean!r}"),
-        classes=None if label is None else class_names(schema, label),
+        classes=None if named is None else class_names(schema, named),
     )
 
 
@@ -94,11 +95,7 @@ def class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
     try:
         stated = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
         names = tuple(str(name) for name in stated["names"])
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-    ):
+    except (KeyError, TypeError, ValueError):
         return None
     return names or None
 
@@ -107,7 +104,8 @@ def read_schema(file: Path) -> pa.Schema:
     """The columns of a Parquet file, or an InputError."""
     try:
         schema: pa.Schema = pq.read_schema(file)
-    except (OSError, pa.ArrowException) as reason:
+        _ = schema.names  # decoded here and not before
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as reason:
         raise InputError(f"{file} cannot be read as Parquet: {reason}.") from reason
     return schema
 
@@ -115,9 +113,11 @@ def read_schema(file: Path) -> pa.Schema:
 def read_table(file: Path, columns: list[str] | None = None) -> pa.Table:
     """Some columns of one Parquet file, or an InputError."""
     try:
-        return pq.ParquetFile(file, memory_map=True).read(columns=columns)
+        table = pq.ParquetFile(file, memory_map=True).read(columns=columns)
+        table.validate(full=True)  # text that is not UTF-8
     except (OSError, pa.ArrowException) as reason:
         raise InputError(f"{file} cannot be read as Parquet: {reason}.") from reason
+    return table
 
 
 def _parquet_files(folder: Path) -> list[Path]:

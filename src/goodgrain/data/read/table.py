@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from goodgrain.data.images import FileSource
@@ -65,6 +66,6 @@ def _problem(root: Path, file: str) -> str | None:
         return "the line names no file"
     if "\0" in file or not leads_inside(root, root / file):
         return "the file is outside the folder"
-    if not (root / file).is_file():
+    if not os.path.isfile(root / file):  # unlike Path.is_file, False for names that are too long
         return "the file is missing"
     return None

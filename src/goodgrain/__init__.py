@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from goodgrain import metrics, scores, select
+    from goodgrain import data, metrics, scores, select
     from goodgrain.observations import Observations
     from goodgrain.pipelines.prune import prune
 
 _NAMES = {"Observations": "goodgrain.observations", "prune": "goodgrain.pipelines.prune"}
-_ROOMS = ("metrics", "scores", "select")
+_ROOMS = ("data", "metrics", "scores", "select")
 
-__all__ = ["Observations", "__version__", "metrics", "prune", "scores", "select"]
+__all__ = ["Observations", "__version__", "data", "metrics", "prune", "scores", "select"]
 
 
 def __getattr__(name: str) -> Any:

@@ -141,6 +141,32 @@ def test_observations_meet_images_by_id(pools, tmp_path):
         goodgrain.prune(train, observations=seen.rows(np.flatnonzero(shuffle != 0)), keep=10, output=tmp_path / "other")
 
 
+def test_repeats_and_unusable_files_are_written_down(tmp_path):
+    from PIL import Image
+
+    pool = shapes(60, 0)
+    for part, numbers in (("train", range(60)), ("test", [4, 5, 6])):
+        for i in numbers:
+            place = tmp_path / part / pool.classes[pool.labels[i]]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pool.images([i])[0, ..., 0]).save(place / f"{i:02}.png")
+    (tmp_path / "train" / "lying" / "broken.png").write_bytes(b"no picture")
+    again = Image.open(tmp_path / "train" / "lying" / "00.png")
+    again.save(tmp_path / "train" / "standing" / "again.png")
+    goodgrain.prune(
+        tmp_path / "train", test=tmp_path / "test", keep=9, output=tmp_path / "run", max_bad=0.1, near=1.0, **QUICK
+    )
+    repeats = pq.read_table(tmp_path / "run" / "duplicates.parquet").to_pylist()
+    assert [(row["id"], row["repeats"], row["of"], row["conflicts"]) for row in repeats] == [
+        ("standing/again.png", "lying/00.png", "data", True),
+        ("lying/06.png", "lying/06.png", "test", False),
+        ("slanted/05.png", "slanted/05.png", "test", False),
+        ("standing/04.png", "standing/04.png", "test", False),
+    ]
+    bad = pq.read_table(tmp_path / "run" / "quarantine.parquet").to_pylist()
+    assert [row["id"] for row in bad] == ["lying/broken.png"]
+
+
 def test_keep_drop_quota_and_suspects_by_name(pools, tmp_path):
     train, _ = pools
     base = goodgrain.prune(train, keep=30, output=tmp_path / "base", **{**QUICK, "epochs": 0})

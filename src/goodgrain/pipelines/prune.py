@@ -27,7 +27,7 @@ from goodgrain.pipelines.prune_inputs import (
     under_classes,
 )
 from goodgrain.pipelines.prune_report import write_report
-from goodgrain.pipelines.prune_results import Outcome, write_export, write_selection
+from goodgrain.pipelines.prune_results import Outcome, write_export, write_findings, write_selection
 from goodgrain.pipelines.prune_steps import (
     judge_labels,
     look_for_copies,
@@ -217,6 +217,7 @@ def prune(
             suspects=judged,
             neighborhood=surroundings(asked, seen, selection.positions, threshold),
         )
+        write_findings(run, outcome)
         write_selection(run, outcome)
         run.log("selected", method=asked.method, count=len(selection))
         scores = train_afresh(run, outcome, device, watch) if pool is not None else ()

@@ -70,6 +70,26 @@ class Outcome:
         return None if self.pool is None else self.pool.clean_labels
 
 
+def write_findings(run: RunFolder, outcome: Outcome) -> None:
+    """Write quarantine.parquet and duplicates.parquet, each where there is something to tell."""
+    if outcome.pool is not None and outcome.pool.rejected:
+        rejected = outcome.pool.rejected
+        run.write_table(
+            "quarantine.parquet", {"id": [one.id for one in rejected], "reason": [one.reason for one in rejected]}
+        )
+    found = [("data", outcome.duplicates), ("test", outcome.overlap)]
+    there = [(name, copies) for name, copies in found if copies is not None and len(copies)]
+    if there:
+        table: dict[str, Any] = {
+            "id": np.concatenate([copies.ids for _, copies in there]),
+            "repeats": np.concatenate([copies.original_ids for _, copies in there]),
+            "of": np.repeat([name for name, _ in there], [len(copies) for _, copies in there]),
+        }
+        for column in ("similarity", "exact", "conflicts"):
+            table[column] = np.concatenate([getattr(copies, column) for _, copies in there])
+        run.write_table("duplicates.parquet", table)
+
+
 def write_selection(run: RunFolder, outcome: Outcome) -> None:
     """Write selection.parquet, and suspects.parquet where labels could be judged."""
     seen, picked = outcome.observations, outcome.selection.positions

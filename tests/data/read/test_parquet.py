@@ -135,7 +135,7 @@ def test_rows_without_image_or_label_are_rejected(tmp_path):
     [
         (
             [0, 1, 2, 5],
-            "labels should be 0..1 (-1 is not labeled, -2 is out of distribution); 2 are not, the first is 2",
+            "0..1 (-1 is not labeled, -2 is out of distribution); 2 are not, the first is 2 at row 2",
         ),
         ([0.0, 1.0, 0.5, 1.0], "holds 0.5; a label should be a class name or a whole number"),
         ([0.0, 1.0, float("inf"), 1.0], "holds inf"),

@@ -63,6 +63,12 @@ def test_open_labels_and_numbers(photos):
     assert pool.clean_labels.tolist() == [1, -1, 0, 0]
 
 
+def test_open_labels_among_names(photos):
+    pool = read(table(photos, "file,label", "0.png,dog", "1.png,-1", "2.png,cat", "3.png,-2", "4.png,7"))
+    assert pool.classes == ("7", "cat", "dog")
+    assert pool.labels.tolist() == [2, -1, 1, -2, 0]
+
+
 def test_a_table_comes_before_class_folders(tmp_path):
     table(class_folders(tmp_path), "file,label", "cat/0.png,dog", "dog/1.png,cat")
     assert read(tmp_path).labels.tolist() == [1, 0]
@@ -110,7 +116,6 @@ def test_rows_without_a_file_or_a_label_are_rejected(photos):
         (["file,file", "0.png,cat"], "names a column twice: file, file"),
         (["file,kind", "0.png,cat"], "labels.csv has no column of labels (label or class). Its columns are file, kind"),
         (["picture,label", "0.png,cat"], "labels.csv has no column of files"),
-        (["file,label", "0.png,cat", "1.png,5"], "labels should be all names or all integers"),
         (["file,label", "0.png,0", "1.png,5"], "label 5 cannot be a class of 2 images"),
         (["file,label", "0.png,0", "1.png,-7"], "the first is -7 at row 1"),
         (["file,label", "0.png,cat", "1.png,cat"], "all images carry the one class 'cat'"),

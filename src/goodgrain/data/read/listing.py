@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from goodgrain.data.images import ImageSource
+from goodgrain.data.pool import OOD, UNLABELED
 from goodgrain.errors import InputError
 
 Label = int | str | None  # None: the row has no label
 
+_OPEN: dict[str, Label] = {str(UNLABELED): UNLABELED, str(OOD): OOD}
 _MOST_DIGITS = 18  # of an int64; longer numbers are names
 
 ID_COLUMNS = ("id", "index", "file", "filename", "file_name", "image_id", "path", "image")
@@ -83,14 +85,16 @@ def read_csv(path: Path) -> dict[str, list[str]]:
 def plain_labels(values: Sequence[object], where: str) -> list[Label]:
     """Labels as int, str or None: whole floats and strings that are all numbers become int, "" and NaN None.
 
+    Among names, -1 and -2 alone are numbers, as in a text file they could not be written in another way.
+
     Raises:
         InputError: a label that is neither a whole number nor a name.
     """
     labels = [_plain(value, where) for value in values]
     names = [label for label in labels if isinstance(label, str)]
-    if names and len(names) == sum(label is not None for label in labels) and all(_is_integer(n) for n in names):
+    if all(_is_integer(name) for name in names):
         return [None if label is None else int(label) for label in labels]
-    return labels
+    return [_OPEN.get(label, label) if isinstance(label, str) else label for label in labels]
 
 
 def _plain(value: object, where: str) -> Label:

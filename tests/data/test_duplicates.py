@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from goodgrain.data.duplicates import find_duplicates, find_overlap
+from goodgrain.data.duplicates import _embed, find_duplicates, find_overlap
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 
@@ -88,6 +88,51 @@ def test_order_decides_only_which_is_the_original():
 def test_a_thousand_equal_pictures_are_a_thousand_repeats_of_one():
     found = find_duplicates(pool([pictures(1)[0]] * 1001))
     assert found.originals.tolist() == [0] * 1000
+
+
+def test_every_repeat_has_its_most_similar_earlier_picture():
+    images = list(pictures(40))
+    images += [again_as_jpeg(images[i], quality) for i in range(20) for quality in (90, 40)]
+    found = find_duplicates(pool(images))
+    embedded = _embed(pool(images)).astype(float)
+    embedded /= np.linalg.norm(embedded, axis=1, keepdims=True)
+    cosine = embedded @ embedded.T
+    expected = {}
+    for later in range(len(images)):
+        earlier = [other for other in range(later) if cosine[later, other] >= 0.98]
+        if earlier:
+            expected[later] = max(earlier, key=lambda other: cosine[later, other])
+    assert dict(zip(found.positions.tolist(), found.originals.tolist(), strict=True)) == expected
+    assert len(expected) == 40
+    np.testing.assert_allclose(found.similarity, cosine[found.positions, found.originals], atol=1e-9)
+
+
+def test_pictures_of_other_sizes_are_found_across_pools():
+    train = pictures(5)
+    small = np.stack([np.asarray(Image.fromarray(one).resize((20, 20), Image.Resampling.BOX)) for one in train[[3, 1]]])
+    gray = np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in train[[2]]])
+    assert pairs(find_overlap(pool(train), pool(small))) == [[1, 1], [0, 3]]  # (test, train)
+    assert pairs(find_overlap(pool(train), Pool.from_arrays(gray, [0], classes=["a", "b"]))) == [[0, 2]]
+
+
+def test_labels_across_pools_are_compared_by_name_and_open_ones_never():
+    images = pictures(4)
+    train = Pool.from_arrays(images, [0, 1, 0, -1], classes=["a", "b"])
+    test = Pool.from_arrays(images, [1, 1, -2, 0], classes=["b", "a"])
+    found = find_overlap(train, test)
+    assert found.exact.all()
+    assert found.conflicts.tolist() == [False, True, False, False]
+    assert found.ids.tolist() == found.original_ids.tolist() == ["0", "1", "2", "3"]
+
+
+def test_dropping_all_repeats_leaves_none():
+    images = pictures(10)
+    copies = [*images, *images[:4], *(again_as_jpeg(image) for image in images[2:7])]
+    whole = pool(copies)
+    kept = np.setdiff1d(np.arange(len(whole)), find_duplicates(whole).positions)
+    assert kept.tolist() == list(range(10))
+    assert len(find_duplicates(whole.subset(kept))) == 0
+    assert len(find_duplicates(whole.subset([0]))) == 0
 
 
 def test_the_threshold_is_checked():

@@ -57,6 +57,26 @@ def test_a_mapping_by_hand():
     assert noisy.tolist() == [2, 2, 0, 0, 2, 2]  # what became a 0 is not flipped again
 
 
+def test_two_classes_at_full_rate_are_swapped():
+    labels = [0, 1, 1, 0, 1]
+    assert symmetric(labels, 1.0, classes=2, seed=7).tolist() == [1, 0, 0, 1, 0]
+    assert asymmetric(labels, 1.0, classes=2, seed=7).tolist() == [1, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("rate", "wrong"), [(0.0, 0), (0.1, 1), (0.5, 3), (0.7, 4), (1.0, 5)])
+def test_halves_are_rounded_up(rate, wrong):
+    for noise in (symmetric, asymmetric):
+        assert (noise([0] * 5, rate, classes=3, seed=1) != 0).sum() == wrong
+
+
+def test_the_same_seed_draws_the_same_noise_again():
+    labels = np.arange(300) % 3
+    for noise in (symmetric, asymmetric):
+        np.testing.assert_array_equal(
+            noise(labels, 0.4, classes=3, seed=5), noise(labels.tolist(), 0.4, classes=3, seed=5)
+        )
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

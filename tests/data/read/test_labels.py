@@ -180,7 +180,5 @@ def test_names_are_found_again(labels):
     given_labels, truth, classes = encode(plain_labels(labels, "here"), None, None)
     assert truth is None
     assert classes == tuple(sorted({"cat", "dog", "ape"} & set(labels)))
-    known = {"-1": -1, "-2": -2, "": -3}
-    assert given_labels.tolist() == [
-        known.get(name, classes.index(name) if name in classes else None) for name in labels
-    ]
+    places = {"-1": -1, "-2": -2, "": -3, **{name: place for place, name in enumerate(classes)}}
+    assert given_labels.tolist() == [places[name] for name in labels]

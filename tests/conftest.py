@@ -14,12 +14,12 @@ torch.set_num_threads(1)  # small networks: on a busy machine threads wait for e
 
 
 def pytest_collection_modifyitems(config, items):
+    """Leave the long drills to `make soak`."""
     if os.environ.get("GOODGRAIN_SOAK"):
         return
-    skip = pytest.mark.skip(reason="a long drill: run it with `make soak`")
-    for item in items:
-        if "soak" in item.keywords:
-            item.add_marker(skip)
+    drills = [item for item in items if "soak" in item.keywords]
+    config.hook.pytest_deselected(items=drills)
+    items[:] = [item for item in items if item not in drills]
 
 
 @pytest.fixture(scope="session")

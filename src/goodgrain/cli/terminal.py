@@ -42,7 +42,7 @@ class Terminal:
 
     def stage(self, sentence: str) -> None:
         """Print what begins now."""
-        self.console.print(escape(sentence))
+        self.console.print(escape(sentence), soft_wrap=True)
 
     def training(self, what: str, epochs: int) -> Step:
         """Show a bar; where nobody watches, a line at every tenth of the training."""
@@ -53,6 +53,6 @@ class Terminal:
             self.bars.update(task, completed=epoch + (step + 1) / steps, loss=loss)
             done = epoch + 1
             if not self.console.is_terminal and step + 1 == steps and done * 10 // epochs > epoch * 10 // epochs:
-                self.console.print(escape(f"{what}: epoch {done} of {epochs}, loss {loss}"))
+                self.console.print(escape(f"{what}: epoch {done} of {epochs}, loss {loss}"), soft_wrap=True)
 
         return after

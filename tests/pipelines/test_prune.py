@@ -206,6 +206,19 @@ def test_a_test_set_may_lack_a_class(pools, tmp_path):
     assert again.metrics["budgets"] == whole.metrics["budgets"]
 
 
+def test_numbered_classes_get_names(pools, tmp_path):
+    train, test = (Pool.from_arrays(pool.images(np.arange(len(pool))), pool.labels) for pool in pools)
+    names = ["lying", "standing", "slanted"]
+    quick = {**QUICK, "epochs": 0}
+    goodgrain.prune(train, test=test, keep=9, output=tmp_path / "run", class_names=names, quotas={"lying": 2}, **quick)
+    table = pq.read_table(tmp_path / "run" / "selection.parquet").to_pydict()
+    picked = [name for name, there in zip(table["class"], table["picked"], strict=True) if there]
+    assert picked.count("lying") == 2
+    assert set(table["class"]) == set(names)
+    with pytest.raises(InputError, match="class_names has 2 names for 3 classes"):
+        goodgrain.prune(train, keep=9, output=tmp_path / "other", class_names=names[:2], **quick)
+
+
 def test_grand_uses_ten_models(pools, tmp_path):
     train, _ = pools
     small = train.subset(np.arange(36))

@@ -54,6 +54,9 @@ def prune(
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
     labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of labels that replace those of DATA.")] = None,
     clean_labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of true labels, for reporting only.")] = None,
+    class_names: Annotated[
+        str | None, typer.Option(help="Names of classes 0, 1, ... where the data only numbers them: cat,dog,...")
+    ] = None,
     label_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Where it cannot be told.")] = None,
@@ -95,6 +98,7 @@ def prune(
             observations=observations,
             labels=labels,
             clean_labels=clean_labels,
+            class_names=None if class_names is None else [name.strip() for name in class_names.split(",")],
             image_size=image_size,
             label_column=label_column,
             image_column=image_column,

@@ -19,7 +19,8 @@ from goodgrain.pipelines.prune_inputs import (
     aligned,
     check_config,
     check_pools,
-    class_names,
+    class_names_of,
+    named_classes,
     read_pool,
     rulebook,
     size_of,
@@ -90,6 +91,7 @@ def prune(
     observations: str | Path | Observations | None = None,
     labels: str | None = None,
     clean_labels: str | None = None,
+    class_names: Sequence[str] | None = None,
     image_size: int | None = None,
     label_column: str | None = None,
     image_column: str | None = None,
@@ -113,6 +115,7 @@ def prune(
         observations: what any model saw of the examples, instead of our warm-up: a file or `Observations`.
         labels: "FILE[:COLUMN]" with labels that take the place of the data's own.
         clean_labels: "FILE[:COLUMN]" with true labels, for reporting only.
+        class_names: names of the classes 0, 1, ... where the data only numbers them.
         image_size: pixels of a square; the most common size by default, at most 64 pixels long.
         label_column: where the readers cannot tell.
         image_column: likewise.
@@ -154,6 +157,7 @@ def prune(
     held_out = read_pool(
         "reading the test images", test, watch, **(reading | {"image_size": size_of(pool, image_size)})
     )
+    pool, held_out = named_classes(pool, class_names), named_classes(held_out, class_names)
     held_out = under_classes(held_out, pool)
     check_pools(pool, held_out)
     given = Observations.read(observations) if isinstance(observations, str | Path) else observations
@@ -169,6 +173,7 @@ def prune(
         "observations": source_name(observations),
         "labels": labels,
         "clean_labels": clean_labels,
+        "class_names": class_names,
         **reading,
         "prune": asked.table(),
         "fingerprint": {
@@ -183,7 +188,7 @@ def prune(
         if seen is None:
             assert pool is not None
             seen = warm_up_and_observe(run, pool, asked, device, watch)
-        classes = pool.classes if pool is not None else class_names(seen)
+        classes = pool.classes if pool is not None else class_names_of(seen)
         advice = settle_threshold(asked, seen, min(counts), watch)
         threshold = float(asked.threshold) if advice is None else advice.threshold
         watch.stage(f"selecting {max(counts):,} of {n:,} with {asked.title(asked.method)}")

@@ -38,6 +38,15 @@ def read_pool(what: str, source: str | Path | Pool | None, watch: Monitor, **opt
     return read(source, **options)
 
 
+def named_classes(pool: Pool | None, names: Sequence[str] | None) -> Pool | None:
+    """The pool under class names that its owner gives, for data that only numbers its classes."""
+    if pool is None or names is None:
+        return pool
+    if len(names) < len(pool.classes):
+        raise InputError(f"class_names has {len(names)} names for {len(pool.classes)} classes. Name each, in order.")
+    return dataclasses.replace(pool, classes=tuple(names))
+
+
 def size_of(pool: Pool | None, asked: int | None) -> int | tuple[int, int] | None:
     """The test images come at the size of the training images."""
     return asked if pool is None else pool.image_shape[:2]
@@ -98,7 +107,7 @@ def aligned(given: Observations, pool: Pool | None) -> Observations:
     """The observations of exactly the pool's images, in the pool's order; the pool's labels where there are none."""
     if pool is None:
         if given.labels is not None:
-            _check_classes(given.labels, class_names(given))
+            _check_classes(given.labels, class_names_of(given))
         return given
     order = {str(name): position for position, name in enumerate(given.ids.tolist())}
     missing = [name for name in pool.ids.tolist() if name not in order]
@@ -111,7 +120,7 @@ def aligned(given: Observations, pool: Pool | None) -> Observations:
     return rows.with_columns(ids=pool.ids, labels=pool.labels)
 
 
-def class_names(seen: Observations) -> tuple[str, ...]:
+def class_names_of(seen: Observations) -> tuple[str, ...]:
     """Class names of observations without a pool."""
     for table in (seen.probabilities, seen.strong_probabilities):
         if table is not None:

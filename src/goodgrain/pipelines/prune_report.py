@@ -91,7 +91,8 @@ def _copies(found: Duplicates | None) -> Copies | None:
 def _command(config: Mapping[str, Any]) -> str:
     """The call that makes this run: a command line where everything came from files, else Python."""
     asked = config["prune"]
-    sources = {name: config[name] for name in ("test", "observations", "labels", "clean_labels") if config.get(name)}
+    files = ("test", "observations", "labels", "clean_labels", "class_names")
+    sources = {name: config[name] for name in files if config.get(name)}
     given = {name: value for name, value in asked.items() if name not in _ASKED or value != _ASKED[name]}
     if any(str(source).endswith(IN_MEMORY) for source in (config.get("data", ""), *sources.values())):
         words = [f"{name}={value!r}" for name, value in given.items()]

@@ -46,3 +46,9 @@ def shapes(n, seed, noise=0.0):
     given = asymmetric(labels, noise, classes=3, seed=seed)
     names = [f"picture {i}.png" for i in range(n)]
     return Pool.from_arrays(images, given, classes=["lying", "standing", "slanted"], ids=names, clean_labels=labels)
+
+
+def results_of(folder):
+    """The bytes of everything that a run must give again."""
+    names = ("metrics.json", "selection.parquet", "suspects.parquet", "report.html", "config.toml")
+    return {name: (folder / name).read_bytes() for name in names}

@@ -1,23 +1,16 @@
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import goodgrain
-from conftest import shapes
+from conftest import results_of, shapes
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.observations import Observations
 
 QUICK = {"warmup_epochs": 2, "epochs": 2, "flip": False}
-RESULTS = ("metrics.json", "selection.parquet", "suspects.parquet", "report.html", "config.toml")
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +37,6 @@ def own_observations(n=60, **columns):
         **columns,
     }
     return Observations(ids=[f"row {i}" for i in range(n)], **columns)
-
-
-def contents(folder):
-    return {name: (folder / name).read_bytes() for name in RESULTS}
 
 
 def test_one_order_serves_every_budget(finished):
@@ -98,13 +87,13 @@ def test_the_reported_accuracy_is_that_of_the_saved_model(finished, pools):
 
 
 def test_the_same_call_continues_and_the_same_seed_gives_the_same_bits(finished, pools, tmp_path):
-    before = contents(finished.folder)
+    before = results_of(finished.folder)
     train, test = pools
     arguments = {"test": test, "keep": [0.2, 20, 0.5], "compare": ("uniform", "all"), "threshold": "auto", **QUICK}
     again = goodgrain.prune(train, output=finished.folder, **arguments)
-    assert contents(again.folder) == before
+    assert results_of(again.folder) == before
     fresh = goodgrain.prune(train, output=tmp_path / "fresh", **arguments)
-    assert contents(fresh.folder) == before
+    assert results_of(fresh.folder) == before
 
 
 def test_another_seed_or_other_data_is_another_run(finished, pools):
@@ -292,41 +281,3 @@ def test_bad_data_is_said_before_any_training(pools, tmp_path):
     refused("the test images come as (12, 20, 1) (height, width, channels), the data as (12, 12, 1)", train, test=wide)
     refused("a test set needs data to train on", observations=own_observations(), test=test)
     refused("class '2' is empty", observations=own_observations(labels=np.arange(60) % 2))
-
-
-SCRIPT = """
-import sys
-sys.path.insert(0, {tests!r})
-import goodgrain, torch
-from conftest import shapes
-torch.set_num_threads(1)
-goodgrain.prune(shapes(150, 0, noise=0.3), test=shapes(60, 1), keep=[0.2, 0.4], output=sys.argv[1],
-                warmup_epochs=4, epochs=6, flip=False, compare=("uniform",))
-"""
-
-
-def kill_drill(tmp_path, kills, seed):
-    """Kill a run at random moments until it got through, and compare with one that nobody touched."""
-    script = tmp_path / "run.py"
-    script.write_text(SCRIPT.format(tests=os.path.dirname(os.path.dirname(__file__))))
-    start = time.monotonic()
-    subprocess.run([sys.executable, str(script), str(tmp_path / "whole")], check=True)
-    whole = time.monotonic() - start
-    draw = random.Random(seed)
-    for _ in range(kills):
-        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")])
-        time.sleep(draw.uniform(0.3, 1.0) * whole)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run([sys.executable, str(script), str(tmp_path / "killed")], check=True)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-
-
-def test_killed_twice_and_continued_gives_the_same(tmp_path):
-    kill_drill(tmp_path, 2, seed=0)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("seed", range(5))
-def test_killed_ten_times_and_continued_gives_the_same(tmp_path, seed):
-    kill_drill(tmp_path, 10, seed)

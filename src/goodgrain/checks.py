@@ -112,7 +112,10 @@ def check_probabilities(values: ArrayLike, *, name: str = "probabilities", n: in
 
 def check_integers(name: str, values: ArrayLike, *, n: int | None = None) -> Positions:
     """An (n,) int64 array; whole floats are taken, booleans are refused."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as reason:
+        raise InputError(f"{name} cannot be read as integers: {reason}.") from reason
     if array.ndim != 1:
         raise InputError(f"{name} should have 1 axis; its shape is {array.shape}.")
     check_rows(name, len(array), n)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +27,7 @@ from goodgrain.files import whole_file
 FORMAT = "goodgrain-observations"
 VERSION = 1
 _SCHEMA = "schema.json"
+_PLAIN = {"id": "ids", "label": "labels"}  # the singular is understood
 _BY_EPOCH = ("correct", "margin", "gradient_norms")
 
 
@@ -85,7 +87,10 @@ class Observations:
             if (values := getattr(self, name)) is not None:
                 checked[name] = _check_history(name, check_numbers(name, values, dimensions=2), n)
         if self.correct is not None:
-            checked["correct"] = _check_history("correct", np.asarray(self.correct, dtype=bool), n)
+            hits = check_numbers("correct", self.correct, dimensions=2)
+            if not np.isin(hits, (0.0, 1.0)).all():
+                raise InputError("correct should be True or False, or 0 or 1, per epoch and example.")
+            checked["correct"] = _check_history("correct", hits.astype(bool), n)
         widths = {checked[name].shape[1] for name in ("probabilities", "strong_probabilities") if name in checked}
         if len(widths) > 1:
             raise InputError(f"probabilities and strong_probabilities should agree on c; they have {sorted(widths)}.")
@@ -188,13 +193,15 @@ class Observations:
         if source.suffix == ".parquet":
             return cls(**_named(_read_parquet(source)))
         if source.suffix == ".npz":
-            with np.load(source, allow_pickle=False) as archive:
-                return cls(**_named({name: archive[name] for name in archive.files}))
+            return cls(**_named(_read_npz(source)))
         raise InputError(f"{source} is no observations: expected a saved folder, a .parquet or an .npz file.")
 
 
 def _check_ids(values: ArrayLike) -> NDArray[Any]:
-    ids = np.asarray(values)
+    try:
+        ids = np.asarray(values)
+    except ValueError as reason:
+        raise InputError(f"ids should be one value per example: {reason}.") from reason
     if ids.ndim != 1:
         raise InputError(f"ids should have 1 axis; their shape is {ids.shape}.")
     check_rows("ids", len(ids), None)
@@ -240,11 +247,30 @@ def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{folder} cannot be read: {reason}. Write the observations again.") from reason
 
 
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            columns = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as reason:
+        raise InputError(
+            f"{path} cannot be read as an NPZ archive of plain arrays: {reason}. Save ids as text or integers, "
+            "not as objects."
+        ) from reason
+    for name, values in columns.items():
+        if values.ndim == 0:
+            raise InputError(f"column {name} of {path} is a single value; give one row per example.")
+    return columns
+
+
 def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as reason:
         raise InputError(f"{path} cannot be read as Parquet: {reason}.") from reason
+    if table.num_rows == 0:
+        raise InputError(f"{path} has no rows: at least one example is needed.")
+    for name in table.column_names:
+        _check_name(name)
     columns = {name: _column(name, table.column(name)) for name in table.column_names}
     return {name: values.T if name in _BY_EPOCH else values for name, values in columns.items()}
 
@@ -255,6 +281,9 @@ def _column(name: str, column: pa.ChunkedArray[Any]) -> NDArray[Any]:
     array = cast("Any", column.combine_chunks())
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if pa.types.is_nested(array.type) and not any(kind(array.type) for kind in lists):
+        raise InputError(f"column {name} holds {array.type}; numbers, or lists of them, are needed.")
     if pa.types.is_nested(array.type):
         widths = np.asarray(pc.list_value_length(array))
         if len(np.unique(widths)) > 1:
@@ -265,15 +294,16 @@ def _column(name: str, column: pa.ChunkedArray[Any]) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _named(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _check_name(name: str) -> str:
+    """The name that a column goes by here."""
     known = {spec.name for spec in fields(Observations)}
-    plain = {"id": "ids", "label": "labels"}
-    named: dict[str, NDArray[Any]] = {}
-    for name, values in columns.items():
-        name = plain.get(name, name)
-        if name not in known:
-            raise UnknownName("observations column", name, known | set(plain))
-        named[name] = values
+    if _PLAIN.get(name, name) not in known:
+        raise UnknownName("observations column", name, known | set(_PLAIN))
+    return _PLAIN.get(name, name)
+
+
+def _named(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    named = {_check_name(name): values for name, values in columns.items()}
     by_row = [values for name, values in named.items() if name not in _BY_EPOCH]
     if not by_row:
         raise InputError("the table has neither ids, labels, probabilities nor features.")

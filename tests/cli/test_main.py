@@ -72,6 +72,7 @@ def test_observations_alone(photos, tmp_path):
         (["--method", "prune4real"], "error: no pruning method 'prune4real'. Did you mean 'prune4rel'?"),
         (["--keep", "0"], "error: keep should hold counts (whole numbers above 0) or shares"),
         (["--keep", "500"], "error: budget=500 is more than the 90 examples. Ask for at most 90."),
+        (["--keep=--5"], "error: --keep should be a number; '--5' came."),
         (["--keep", "some"], "error: --keep should be a number; 'some' came."),
         (["--threshold", "1.5"], "error: threshold should be above 0 and at most 1; 1.5 came."),
         (["--quota", "cat"], "error: a quota should read CLASS=COUNT, such as cat=100; 'cat' came."),

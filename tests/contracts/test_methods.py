@@ -87,10 +87,21 @@ def test_the_seed_decides_what_is_drawn(seen, name):
 
 @pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].needs])
 def test_a_missing_column_is_named(seen, name):
-    column = METHODS[name].needs[0]
-    bare = Observations(**{key: values for key, values in seen.items() if key != column})
-    with pytest.raises(InputError, match=f"needs .*{column}.*lack {column}"):
-        select(name, bare, Rulebook(10))
+    for need in METHODS[name].needs:
+        ways = need.split("|")
+        bare = Observations(**{key: values for key, values in seen.items() if key not in ways})
+        with pytest.raises(InputError) as error:
+            select(name, bare, Rulebook(10))
+        assert f"the observations lack {' or '.join(ways)}" in str(error.value)
+
+
+def test_ssp_takes_embeddings_that_were_learned_without_labels(seen):
+    foreign = np.random.default_rng(5).normal(size=(120, 4))
+    alone = Observations(ids=seen.ids, labels=seen.labels, self_supervised=foreign)
+    both = seen.with_columns(self_supervised=foreign)
+    picks = select("ssp", alone, Rulebook(10)).positions.tolist()
+    assert picks == select("ssp", both, Rulebook(10)).positions.tolist()
+    assert picks != select("ssp", seen, Rulebook(10)).positions.tolist()
 
 
 def test_prune4rel_takes_the_strong_view_where_there_is_one(seen):
@@ -102,7 +113,7 @@ def test_prune4rel_takes_the_strong_view_where_there_is_one(seen):
         select("prune4rel", strong, Rulebook(20)).positions.tolist()
         != select("prune4rel", seen, Rulebook(20)).positions.tolist()
     )
-    with pytest.raises(InputError, match="prune4rel needs features and probabilities"):
+    with pytest.raises(InputError, match="'prune4rel' needs strong_features or features"):
         select("prune4rel", Observations(ids=[1, 2], losses=[0.1, 0.2]), Rulebook(1))
 
 

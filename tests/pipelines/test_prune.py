@@ -281,3 +281,70 @@ def test_bad_data_is_said_before_any_training(pools, tmp_path):
     refused("the test images come as (12, 20, 1) (height, width, channels), the data as (12, 12, 1)", train, test=wide)
     refused("a test set needs data to train on", observations=own_observations(), test=test)
     refused("class '2' is empty", observations=own_observations(labels=np.arange(60) % 2))
+
+
+@pytest.mark.parametrize("compare", [(), ("prune4rel",)])
+def test_auto_may_meet_any_method(tmp_path, compare):
+    arguments = {"method": "uniform", "threshold": "auto", "compare": compare}
+    result = goodgrain.prune(observations=own_observations(), keep=9, output=tmp_path / "run", **arguments)
+    assert len(result.ids) == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"must_keep": ["nope"]}, "must_keep names 1 ids that the data lacks"),
+        ({"quotas": {"nope": 1}}, "there is a quota for class 'nope'"),
+        ({"keep": 150, "must_drop": ["picture 1.png"]}, "budget=150 is more than the 149 examples left to pick"),
+        (
+            {"keep": [2, 9], "must_keep": ["picture 1.png", "picture 2.png", "picture 3.png"]},
+            "the smallest budget is 2",
+        ),
+        ({"keep": 1}, "a part of 1 example cannot be trained on"),
+        ({"quotas": {"lying": 1}, "balanced": False}, "so they cannot go with balanced=False"),
+        ({"quotas": {"lying": 1.5}}, "the quota of class 'lying' should be a whole number of 0 or more; 1.5 came"),
+    ],
+)
+def test_rules_that_cannot_be_met_are_refused_before_the_folder_is_claimed(pools, tmp_path, arguments, sentence):
+    with pytest.raises(InputError) as error:
+        goodgrain.prune(pools[0], **{"keep": 5, "output": tmp_path / "run", **arguments})
+    assert sentence in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_columns_are_refused_before_the_folder_is_claimed(tmp_path):
+    seen = own_observations()
+    strong = Observations(
+        ids=seen.ids, labels=seen.labels, strong_features=seen.features, strong_probabilities=seen.probabilities
+    )
+    for arguments, sentence in (
+        ({"observations": seen, "method": "aum"}, "the observations lack margin"),
+        ({"observations": seen, "compare": ["small-loss"]}, "the observations lack losses"),
+        ({"observations": strong, "drop_suspects": True}, "drop_suspects needs probabilities and labels"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            goodgrain.prune(keep=9, output=tmp_path / "run", **arguments)
+        assert not (tmp_path / "run").exists()
+
+
+def test_ordinary_types_of_python_and_numpy_are_taken(tmp_path):
+    rng = np.random.default_rng(0)
+    seen = Observations(
+        ids=np.arange(30),
+        labels=np.arange(30) % 3,
+        features=rng.normal(size=(30, 4)),
+        probabilities=rng.dirichlet([1] * 3, size=30),
+    )
+
+    def picks(name, **arguments):
+        return goodgrain.prune(observations=seen, output=tmp_path / name, **arguments)
+
+    assert picks("array", keep=np.array([0.1, 0.2])).counts == (3, 6)
+    assert picks("int64", keep=np.int64(5)).counts == (5,)
+    assert picks("float32", keep=np.float32(0.5)).counts == (15,)
+    assert picks("compare", keep=5, compare="uniform", must_drop=None).counts == (5,)
+    assert picks("ids", keep=5, must_keep=np.array([7, 3])).ids[:2].tolist() == [7, 3]
+    assert (seen.labels[picks("quota", keep=9, quotas={0: 1}).positions] == 0).sum() == 1
+    for keep in ("0.2", True, None):
+        with pytest.raises(InputError, match="keep"):
+            picks("bad", keep=keep)

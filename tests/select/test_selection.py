@@ -61,6 +61,10 @@ def test_rules_that_cannot_be_met(rules, sentence):
     assert sentence in str(error.value)
 
 
+def test_a_quota_may_be_for_a_class_that_is_dropped():
+    assert top_k([0.1, 0.2, 0.3], 2, labels=[0, 0, 1], quotas={1: 1}, must_drop=[2]).positions.tolist() == [1, 0]
+
+
 def test_inputs_are_not_changed():
     scores, labels = np.array([0.3, 0.1, 0.2]), np.array([0, 1, 0])
     kept = [scores.copy(), labels.copy()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -143,7 +144,7 @@ def parse_keep(text: str) -> tuple[int | float, ...]:
     budgets: list[int | float] = []
     for part in text.split(","):
         word = part.strip()
-        budgets.append(int(word) if word.lstrip("+-").isdigit() else _number("--keep", word))
+        budgets.append(int(word) if re.fullmatch(r"[+-]?\d+", word) else _number("--keep", word))
     return tuple(budgets)
 
 

@@ -14,12 +14,13 @@ from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 from goodgrain.observations import Observations
 from goodgrain.pipelines.monitor import Monitor, Silent
-from goodgrain.pipelines.prune_config import WHOLE
+from goodgrain.pipelines.prune_config import PUBLISHED
 from goodgrain.pipelines.prune_inputs import (
+    Examples,
     aligned,
+    check_before_training,
     check_config,
     check_pools,
-    class_names_of,
     named_classes,
     read_pool,
     rulebook,
@@ -141,8 +142,7 @@ def prune(
         >>> len(prune(observations=own, keep=0.25, output=tempfile.mkdtemp()).ids)
         10
     """
-    budgets = tuple(keep) if isinstance(keep, Sequence) else (keep,)
-    asked = check_config(budgets, config)
+    asked = check_config(keep, config)
     watch = monitor or Silent()
     if data is None and observations is None:
         raise InputError("nothing to prune: give data, observations, or both.")
@@ -163,9 +163,9 @@ def prune(
     given = Observations.read(observations) if isinstance(observations, str | Path) else observations
     seen = None if given is None else aligned(given, pool)
     n = len(pool) if pool is not None else len(seen or ())
-    counts = tuple(budget_count(budget, n=n) for budget in budgets)
-    if len(set(counts)) != len(counts):
-        raise InputError(f"two budgets come to the same count: {', '.join(map(str, counts))} of {n}. Give each once.")
+    counts = tuple(budget_count(budget, n=n) for budget in asked.keep)
+    examples = Examples.of(pool, seen)
+    check_before_training(asked, examples, counts, pool, seen)
     table = {
         "job": "prune",
         "data": source_name(data),
@@ -188,31 +188,27 @@ def prune(
         if seen is None:
             assert pool is not None
             seen = warm_up_and_observe(run, pool, asked, device, watch)
-        classes = pool.classes if pool is not None else class_names_of(seen)
         advice = settle_threshold(asked, seen, min(counts), watch)
-        threshold = float(asked.threshold) if advice is None else advice.threshold
+        threshold = PUBLISHED if asked.threshold == "auto" else float(asked.threshold)
+        threshold = threshold if advice is None else advice.threshold
         watch.stage(f"selecting {max(counts):,} of {n:,} with {asked.title(asked.method)}")
         judged = judge_labels(seen)
-        suspicious = judged.positions if judged is not None and asked.drop_suspects else np.empty(0, dtype=np.int64)
+        suspicious = judged.positions if judged is not None and asked.drop_suspects else None
         selections = {
             method: select(
-                method,
-                seen,
-                rulebook(asked, method, seen, classes, max(counts), suspicious),
-                asked.options(threshold),
+                method, seen, rulebook(asked, method, examples, max(counts), suspicious), asked.options(threshold)
             )
-            for method in (asked.method, *asked.compare)
-            if method != WHOLE
+            for method in asked.methods
         }
         selection = selections[asked.method]
         outcome = Outcome(
             config=asked,
-            budgets=budgets,
+            budgets=asked.keep,
             counts=counts,
             observations=seen,
             selection=selection,
             others={name: other for name, other in selections.items() if name != asked.method},
-            classes=classes,
+            classes=examples.classes,
             pool=pool,
             test=held_out,
             threshold=threshold,

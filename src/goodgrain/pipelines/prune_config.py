@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from goodgrain.checks import check_within, lookup
 from goodgrain.errors import InputError
@@ -13,8 +16,10 @@ from goodgrain.neighbors import SIMILARITIES
 from goodgrain.select.lazy_gains import GAINS
 from goodgrain.select.methods import CONFIDENCES, METHODS, Options, canonical, find
 
+_BUDGETS = "keep should hold counts (whole numbers above 0) or shares (above 0, at most 1)"
 EXPORTS = ("copy", "link", "huggingface")
 WHOLE = "all"
+PUBLISHED = 0.95  # the cosine of most published runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,7 @@ class PruneConfig:
     Args:
         keep: budgets, each a count (int) or a share (float in (0, 1]); one order serves them all.
         method: a name in METHODS.
-        balanced: whether classes take turns; None for what the method prefers.
+        balanced: whether classes take turns; None for what the method prefers. With quotas they always do.
         confidence: "max_prob" or "diff_prob" (prune4rel).
         threshold: least similarity of neighbours in (0, 1], or "auto" (prune4rel).
         gain: "own" or "coverage" (prune4rel).
@@ -54,7 +59,7 @@ class PruneConfig:
     method: str = "prune4rel"
     balanced: bool | None = None
     confidence: str = "max_prob"
-    threshold: float | str = 0.95
+    threshold: float | str = PUBLISHED
     gain: str = "own"
     similarity: str = "cosine"
     temperature: float = 1.0
@@ -75,6 +80,17 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         """Check all that can be checked without the data."""
+        for name in ("keep", "compare", "must_keep", "must_drop"):
+            object.__setattr__(self, name, _several(name, getattr(self, name)))
+        object.__setattr__(self, "keep", tuple(_budget(budget) for budget in self.keep))
+        for name in ("must_keep", "must_drop"):
+            object.__setattr__(self, name, tuple(str(one) for one in getattr(self, name)))
+        if self.quotas is not None:
+            object.__setattr__(self, "quotas", {str(name): _whole(name, most) for name, most in self.quotas.items()})
+            if self.balanced is False:
+                raise InputError(
+                    "quotas let classes take turns, so they cannot go with balanced=False. Drop one of them."
+                )
         object.__setattr__(self, "method", canonical(self.method))
         find(self.method)
         object.__setattr__(self, "compare", tuple(canonical(name) for name in self.compare))
@@ -92,11 +108,8 @@ class PruneConfig:
         if not self.keep:
             raise InputError("keep is empty. Give at least one budget, such as 0.2.")
         for budget in self.keep:
-            whole = isinstance(budget, int)
-            if isinstance(budget, bool) or not math.isfinite(budget) or budget <= 0 or (not whole and budget > 1):
-                raise InputError(
-                    f"keep should hold counts (whole numbers above 0) or shares (above 0, at most 1); {budget!r} came."
-                )
+            if not math.isfinite(budget) or budget <= 0 or (isinstance(budget, float) and budget > 1):
+                raise InputError(f"{_BUDGETS}; {budget!r} came.")
         if len(set(self.keep)) != len(self.keep):
             raise InputError(f"keep names a budget twice: {', '.join(map(str, self.keep))}. Give each once.")
         for name, least in (("views", 1), ("warmup_epochs", 1), ("epochs", 0), ("repeats", 1), ("seed", 0)):
@@ -107,12 +120,19 @@ class PruneConfig:
             lookup("export", dict.fromkeys(EXPORTS), self.export)
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """The method and those it is compared with, each once."""
+        return tuple(dict.fromkeys(name for name in (self.method, *self.compare) if name != WHOLE))
+
+    @property
     def models(self) -> int:
         """How many warm-up models the methods need."""
-        return max([find(name).models for name in (self.method, *self.compare) if name != WHOLE])
+        return max(find(name).models for name in self.methods)
 
     def turns(self, method: str) -> bool:
         """Whether classes take turns in a method's selection."""
+        if self.quotas:
+            return True
         return find(method).balanced if self.balanced is None else self.balanced
 
     def title(self, method: str) -> str:
@@ -137,3 +157,31 @@ class PruneConfig:
     def table(self) -> dict[str, Any]:
         """All of it as plain values, for config.toml."""
         return {**asdict(self), "balanced": self.turns(self.method)}
+
+
+def _several(name: str, values: object) -> tuple[Any, ...]:
+    """One value or many, from a list, a tuple or an array; a string is one value."""
+    if values is None:
+        return ()
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        return (values,)
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InputError(f"{name} should be a list; an array of shape {array.shape} came.")
+    return tuple(values)
+
+
+def _budget(budget: Any) -> int | float:
+    """NumPy's numbers become Python's, which TOML can hold."""
+    if not isinstance(budget, bool | np.bool_):
+        if isinstance(budget, numbers.Integral):
+            return int(budget)
+        if isinstance(budget, numbers.Real):
+            return float(budget)
+    raise InputError(f"{_BUDGETS}; {budget!r} came.")
+
+
+def _whole(name: object, most: Any) -> int:
+    if isinstance(most, bool | np.bool_) or not isinstance(most, numbers.Integral) or int(most) < 0:
+        raise InputError(f"the quota of class {name!r} should be a whole number of 0 or more; {most!r} came.")
+    return int(most)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goodgrain.checks import Positions
 from goodgrain.data.pool import Pool
@@ -16,18 +18,19 @@ from goodgrain.errors import InputError, UnknownName
 from goodgrain.observations import Observations
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.prune_config import PruneConfig
-from goodgrain.select.methods import Rulebook
+from goodgrain.select.methods import Rulebook, check_needs
+from goodgrain.select.selection import check_rules
 
 IN_MEMORY = " in memory"
 
 
-def check_config(budgets: tuple[int | float, ...], config: dict[str, Any]) -> PruneConfig:
+def check_config(keep: int | float | Sequence[int | float], config: dict[str, Any]) -> PruneConfig:
     """The configuration, or an error that offers the nearest argument."""
     known = set(PruneConfig.__dataclass_fields__) - {"keep"}
     for name in config:
         if name not in known:
             raise UnknownName("argument of prune", name, known)
-    return PruneConfig(keep=budgets, **config)
+    return PruneConfig(keep=keep, **config)  # type: ignore[arg-type]  # one budget becomes a tuple of one
 
 
 def read_pool(what: str, source: str | Path | Pool | None, watch: Monitor, **options: Any) -> Pool | None:
@@ -128,19 +131,31 @@ def class_names_of(seen: Observations) -> tuple[str, ...]:
     return () if seen.labels is None else tuple(str(j) for j in range(int(seen.labels.max()) + 1))
 
 
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Who is there to pick from: (n,) ids, (n,) labels where there are any, and the names of the classes."""
+
+    ids: NDArray[Any]
+    labels: Positions | None
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pool: Pool | None, seen: Observations | None) -> Examples:
+        """Of the images, or of observations alone."""
+        if pool is not None:
+            return cls(pool.ids, pool.labels, pool.classes)
+        assert seen is not None
+        return cls(seen.ids, seen.labels, class_names_of(seen))
+
+
 def rulebook(
-    asked: PruneConfig,
-    method: str,
-    seen: Observations,
-    classes: Sequence[str],
-    count: int,
-    suspicious: Positions,
+    asked: PruneConfig, method: str, examples: Examples, count: int, suspicious: Positions | None = None
 ) -> Rulebook:
     """The rules of one method's selection: ids become positions, class names become classes.
 
     Suspicious examples are dropped like must-drop, but not where the user says that they must be kept.
     """
-    order = {str(name): position for position, name in enumerate(seen.ids.tolist())}
+    order = {str(name): position for position, name in enumerate(examples.ids.tolist())}
     places: dict[str, list[int]] = {}
     for name, ids in (("must_keep", asked.must_keep), ("must_drop", asked.must_drop)):
         unknown = [one for one in ids if one not in order]
@@ -149,14 +164,38 @@ def rulebook(
         places[name] = [order[one] for one in ids]
     quotas = {}
     for name, most in (asked.quotas or {}).items():
-        if name not in classes:
-            raise InputError(f"there is a quota for class {name!r}, but the classes are {', '.join(classes[:20])}.")
-        quotas[classes.index(name)] = most
+        if name not in examples.classes:
+            known = ", ".join(examples.classes[:20])
+            raise InputError(f"there is a quota for class {name!r}, but the classes are {known}.")
+        quotas[examples.classes.index(name)] = most
     turns = asked.turns(method)
-    if turns and seen.labels is None:
+    if turns and examples.labels is None:
         raise InputError(
             "a balanced selection needs labels, and the observations have none. Add labels, or ask for no balance."
         )
-    labels = seen.labels if turns or quotas else None
-    dropped = np.union1d(places["must_drop"], np.setdiff1d(suspicious, places["must_keep"])).astype(np.int64)
-    return Rulebook(count, labels, quotas or None, places["must_keep"], dropped)
+    dropped = np.array(places["must_drop"], dtype=np.int64)
+    if suspicious is not None:
+        dropped = np.union1d(dropped, np.setdiff1d(suspicious, places["must_keep"]))
+    return Rulebook(count, examples.labels if turns else None, quotas or None, places["must_keep"], dropped)
+
+
+def check_before_training(
+    asked: PruneConfig, examples: Examples, counts: Sequence[int], pool: Pool | None, seen: Observations | None
+) -> None:
+    """Refuse rules that cannot be met and columns that are missing, before a warm-up is paid for."""
+    n = len(examples.ids)
+    if len(set(counts)) != len(counts):
+        raise InputError(f"two budgets come to the same count: {', '.join(map(str, counts))} of {n}. Give each once.")
+    if len(asked.must_keep) > min(counts):
+        raise InputError(
+            f"must_keep holds {len(asked.must_keep)} examples, the smallest budget is {min(counts)}. Raise the budget."
+        )
+    if pool is not None and asked.epochs and min(counts) < 2:
+        raise InputError("a part of 1 example cannot be trained on. Keep 2 or more, or ask for epochs=0.")
+    if seen is not None and asked.drop_suspects and (seen.probabilities is None or examples.labels is None):
+        raise InputError("drop_suspects needs probabilities and labels; the observations lack one of them.")
+    for method in asked.methods:
+        rules = rulebook(asked, method, examples, max(counts))
+        check_rules(rules.budget, n=n, **rules.arguments())
+        if seen is not None:
+            check_needs(method, seen)

@@ -72,7 +72,7 @@ def warm_up_and_observe(run: RunFolder, pool: Pool, asked: PruneConfig, device: 
 
 def settle_threshold(asked: PruneConfig, seen: Observations, count: int, watch: Monitor) -> ThresholdAdvice | None:
     """The advice for `threshold="auto"`; None where a threshold was given or none is used."""
-    if asked.method != "prune4rel" or asked.threshold != "auto":
+    if asked.threshold != "auto" or "prune4rel" not in asked.methods:
         return None
     watch.stage("choosing the threshold")
     features, confidence = relabeling_inputs(seen, asked.options(0.95))

@@ -80,7 +80,7 @@ class Method:
 
     Args:
         select: Observations, rules and options -> Selection.
-        needs: columns of the Observations without which it cannot work.
+        needs: columns of the Observations without which it cannot work; "a|b" where either will do.
         picks: what it picks first, in a few words.
         models: how many independently initialised warm-up models its columns come from.
         balanced: whether classes take turns unless the user says otherwise.
@@ -114,13 +114,7 @@ def select(method: str, observations: Observations, rules: Rulebook, options: Op
         >>> select("small-loss", seen, Rulebook(2)).positions
         array([1, 0])
     """
-    entry = find(method)
-    missing = [name for name in entry.needs if getattr(observations, name) is None]
-    if missing:
-        raise InputError(
-            f"method {method!r} needs {', '.join(entry.needs)}; the observations lack {', '.join(missing)} "
-            f"(they have {', '.join(observations.columns)}). Add the column, or choose another method."
-        )
+    entry = check_needs(method, observations)
     given = check_rules(rules.budget, n=len(observations), **rules.arguments())
     if len(given.rows) < given.n:  # drop before scores are computed, so that no median or mean sees these rows
         inner = given.renumbered()
@@ -128,6 +122,25 @@ def select(method: str, observations: Observations, rules: Rulebook, options: Op
         rules = Rulebook(given.count, labels, rules.quotas, inner.kept)
         observations = observations.rows(given.rows)
     return given.original(entry.select(observations, rules, options or Options()))
+
+
+def check_needs(method: str, observations: Observations) -> Method:
+    """The entry of a method, once the observations are known to hold what it needs.
+
+    Raises:
+        UnknownName: no such method.
+        InputError: a column is missing.
+    """
+    entry = find(method)
+    there = set(observations.columns)
+    lacking = [" or ".join(ways) for need in entry.needs if not there & set(ways := need.split("|"))]
+    if lacking:
+        needs = ", ".join(need.replace("|", " or ") for need in entry.needs)
+        raise InputError(
+            f"method {method!r} needs {needs}; the observations lack {', '.join(lacking)} "
+            f"(they have {', '.join(observations.columns)}). Add the column, or choose another method."
+        )
+    return entry
 
 
 def find(method: str) -> Method:
@@ -149,16 +162,11 @@ def relabeling_inputs(
     observations: Observations, options: Options
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
     """(n, d) embeddings and (n,) confidence as Prune4ReL takes them: of the strong view where there is one."""
-    features = observations.strong_features if observations.strong_features is not None else observations.features
+    features = observations.features if observations.strong_features is None else observations.strong_features
     probabilities = observations.strong_probabilities
     if probabilities is None:
         probabilities = observations.probabilities
-    if features is None or probabilities is None:
-        raise InputError(
-            "prune4rel needs features and probabilities, of the plain or of a strong view; the observations have "
-            f"{', '.join(observations.columns)}. Add the missing columns, or choose another method."
-        )
-    return features, lookup("confidence", CONFIDENCES, options.confidence)(probabilities)
+    return _there(features), lookup("confidence", CONFIDENCES, options.confidence)(_there(probabilities))
 
 
 def _prune4rel(seen: Observations, rules: Rulebook, options: Options) -> Selection:
@@ -185,7 +193,7 @@ def _there(values: NDArray[Any] | None) -> NDArray[Any]:
 
 
 def _prototypical(seen: Observations, rules: Rulebook, options: Options) -> Selection:
-    features = _there(seen.self_supervised if seen.self_supervised is not None else seen.features)
+    features = _there(seen.features if seen.self_supervised is None else seen.self_supervised)
     clusters = int(_there(seen.labels).max()) + 1
     scores = geometry.prototypical(features, clusters=clusters, seed=options.seed)
     return top_k(scores, rules.budget, **rules.arguments())
@@ -196,7 +204,12 @@ def _ccs(seen: Observations, rules: Rulebook, options: Options) -> Selection:
 
 
 METHODS: Mapping[str, Method] = {
-    "prune4rel": Method(_prune4rel, (), "what adds most neighbourhood confidence", balanced=True),
+    "prune4rel": Method(
+        _prune4rel,
+        ("strong_features|features", "strong_probabilities|probabilities"),
+        "what adds most neighbourhood confidence",
+        balanced=True,
+    ),
     "uniform": Method(
         lambda seen, rules, options: random(len(seen), rules.budget, seed=options.seed, **rules.arguments()),
         (),
@@ -243,7 +256,7 @@ METHODS: Mapping[str, Method] = {
         ("probabilities", "labels"),
         "the largest error of the prediction",
     ),
-    "ssp": Method(_prototypical, ("features", "labels"), "the closest to a cluster's center"),
+    "ssp": Method(_prototypical, ("self_supervised|features", "labels"), "the closest to a cluster's center"),
     "moderate": Method(
         _ranked(lambda seen: geometry.moderate(_there(seen.features), _there(seen.labels))),
         ("features", "labels"),

@@ -116,7 +116,7 @@ def _check_quotas(limits: Mapping[int, int], groups: Positions, rows: Positions,
     for group, limit in limits.items():
         if limit < 0:
             raise InputError(f"the quota of class {group} is {limit}; it should be 0 or more.")
-        if group not in there and limit > 0:
+        if limit > 0 and not (groups == group).any():
             raise InputError(f"there is a quota for class {group}, but no example has that label.")
         held = int((groups[kept] == group).sum())
         if held > limit:

@@ -1,6 +1,6 @@
 """Extra memory of both gains at n = 50,000, d = 512, where each row has about 5,000 neighbours over the threshold.
 
-python benchmarks/memory_prune.py [--own 10000] [--coverage 100]
+python benchmarks/memory_prune.py [--own 10000] [--coverage 5]
 """
 
 import argparse
@@ -17,7 +17,7 @@ def main():
     """One line per gain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--own", type=int, default=10_000, help="picks with the own gain")
-    parser.add_argument("--coverage", type=int, default=100, help="picks with the coverage gain")
+    parser.add_argument("--coverage", type=int, default=5, help="picks with the coverage gain")
     asked = parser.parse_args()
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(10, 512)).astype(np.float32), 5000, axis=0)

@@ -203,7 +203,6 @@ def prune(
         selection = selections[asked.method]
         outcome = Outcome(
             config=asked,
-            budgets=asked.keep,
             counts=counts,
             observations=seen,
             selection=selection,

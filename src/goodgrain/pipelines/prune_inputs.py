@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def aligned(given: Observations, pool: Pool | None) -> Observations:
         if given.labels is not None:
             _check_classes(given.labels, class_names_of(given))
         return given
-    order = {str(name): position for position, name in enumerate(given.ids.tolist())}
+    order = _order(given.ids)
     missing = [name for name in pool.ids.tolist() if name not in order]
     if missing:
         raise InputError(
@@ -121,6 +122,10 @@ def aligned(given: Observations, pool: Pool | None) -> Observations:
         )
     rows = given.rows([order[name] for name in pool.ids.tolist()])
     return rows.with_columns(ids=pool.ids, labels=pool.labels)
+
+
+def _order(ids: NDArray[Any]) -> dict[str, int]:
+    return {str(name): position for position, name in enumerate(ids.tolist())}
 
 
 def class_names_of(seen: Observations) -> tuple[str, ...]:
@@ -147,6 +152,11 @@ class Examples:
         assert seen is not None
         return cls(seen.ids, seen.labels, class_names_of(seen))
 
+    @cached_property
+    def order(self) -> dict[str, int]:
+        """The position of each id."""
+        return _order(self.ids)
+
 
 def rulebook(
     asked: PruneConfig, method: str, examples: Examples, count: int, suspicious: Positions | None = None
@@ -155,7 +165,7 @@ def rulebook(
 
     Suspicious examples are dropped like must-drop, but not where the user says that they must be kept.
     """
-    order = {str(name): position for position, name in enumerate(examples.ids.tolist())}
+    order = examples.order
     places: dict[str, list[int]] = {}
     for name, ids in (("must_keep", asked.must_keep), ("must_drop", asked.must_drop)):
         unknown = [one for one in ids if one not in order]

@@ -35,13 +35,10 @@ def _facts(
     asked, pool, test, seen = outcome.config, outcome.pool, outcome.test, outcome.observations
     largest = max(outcome.counts)
     source = config.get("data") or config.get("observations") or "data"
-    clean = outcome.clean
     noise = None
-    if clean is not None and seen.labels is not None:
+    if "noise_share" in metrics:
         shares = [entry["noise_share"] for entry in metrics["budgets"]]
         noise = Noise(list(outcome.counts), shares, metrics["noise_share"])
-    table = outcome.observations.strong_probabilities
-    table = outcome.observations.probabilities if table is None else table
     return PruneFacts(
         name=Path(source).name,
         method=asked.title(asked.method),
@@ -62,7 +59,7 @@ def _facts(
         advice=metrics["advice"],
         noise=noise,
         suspects=outcome.suspects,
-        confidence=None if table is None else np.asarray(table).max(axis=1),
+        confidence=outcome.confidence,
         neighbourhood_confidence=outcome.neighborhood,
         threshold=_threshold(outcome),
         duplicates=_copies(outcome.duplicates),

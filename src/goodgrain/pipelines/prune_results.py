@@ -43,13 +43,18 @@ class Score:
         """Over repeats, with n - 1; 0 for a single one."""
         return float(np.std(self.accuracy, ddof=1)) if len(self.accuracy) > 1 else 0.0
 
+    def metrics(self) -> dict[str, Any]:
+        """Its entries in metrics.json; none without a test set."""
+        if not self.accuracy:
+            return {}
+        return {"accuracy": list(self.accuracy), "accuracy_mean": self.mean, "accuracy_std": self.std}
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
     """All that was found out before the fresh trainings."""
 
     config: PruneConfig
-    budgets: tuple[int | float, ...]
     counts: tuple[int, ...]
     observations: Observations
     selection: Selection
@@ -68,6 +73,20 @@ class Outcome:
     def clean(self) -> Positions | None:
         """The true labels, where they are known."""
         return None if self.pool is None else self.pool.clean_labels
+
+    @property
+    def confidence(self) -> NDArray[np.float64] | None:
+        """(n,) largest probability, of the strong view where there is one."""
+        strong, plain = self.observations.strong_probabilities, self.observations.probabilities
+        probabilities = plain if strong is None else strong
+        return None if probabilities is None else uncertainty.max_prob(probabilities)
+
+    def noise_share(self, part: Positions) -> dict[str, float]:
+        """The share of wrong labels among these examples, under its name in metrics.json; nothing where unknown."""
+        labels = self.observations.labels
+        if labels is None or self.clean is None:
+            return {}
+        return {"noise_share": float((labels[part] != self.clean[part]).mean())}
 
 
 def write_findings(run: RunFolder, outcome: Outcome) -> None:
@@ -127,9 +146,8 @@ def _scores(outcome: Outcome) -> dict[str, NDArray[np.float64]]:
     """Every score that the observations allow at no cost."""
     seen = outcome.observations
     scores: dict[str, NDArray[np.float64]] = {}
-    probabilities = seen.strong_probabilities if seen.strong_probabilities is not None else seen.probabilities
-    if probabilities is not None:
-        scores["confidence"] = uncertainty.max_prob(probabilities)
+    if outcome.confidence is not None:
+        scores["confidence"] = outcome.confidence
     if seen.probabilities is not None:
         scores["margin"] = uncertainty.margin(seen.probabilities)
         scores["entropy"] = uncertainty.entropy(seen.probabilities)
@@ -168,19 +186,16 @@ def _reasons(outcome: Outcome, order: Positions) -> list[str]:
 
 def measure(outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
     """What metrics.json holds: no times, so that the same run gives the same file."""
-    labels, clean, picked = outcome.observations.labels, outcome.clean, outcome.selection.positions
+    labels, picked = outcome.observations.labels, outcome.selection.positions
     own = {score.count: score for score in scores if score.method == outcome.config.method}
     budgets = []
-    for budget, count in zip(outcome.budgets, outcome.counts, strict=True):
+    for budget, count in zip(outcome.config.keep, outcome.counts, strict=True):
         entry: dict[str, Any] = {"keep": budget, "count": count}
-        part = picked[:count]
         if labels is not None:
-            entry["kept_per_class"] = np.bincount(labels[part], minlength=len(outcome.classes)).tolist()
-            if clean is not None:
-                entry["noise_share"] = float((labels[part] != clean[part]).mean())
-        score = own.get(count)
-        if score is not None and score.accuracy:
-            entry |= {"accuracy": list(score.accuracy), "accuracy_mean": score.mean, "accuracy_std": score.std}
+            entry["kept_per_class"] = np.bincount(labels[picked[:count]], minlength=len(outcome.classes)).tolist()
+        entry |= outcome.noise_share(picked[:count])
+        if count in own:
+            entry |= own[count].metrics()
         budgets.append(entry)
     metrics: dict[str, Any] = {
         "n": len(outcome.observations),
@@ -192,8 +207,7 @@ def measure(outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
         metrics["duplicates"] = len(outcome.duplicates)
     if outcome.overlap is not None:
         metrics["overlap_with_test"] = len(outcome.overlap)
-    if labels is not None and clean is not None:
-        metrics["noise_share"] = float((labels != clean).mean())
+    metrics |= outcome.noise_share(np.arange(len(outcome.observations)))
     if outcome.suspects is not None:
         metrics["suspects"] = _suspect_metrics(outcome, outcome.suspects)
     others = [score for score in scores if score.method != outcome.config.method]
@@ -204,15 +218,10 @@ def measure(outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def _compared(outcome: Outcome, score: Score) -> dict[str, Any]:
-    entry: dict[str, Any] = {"method": outcome.config.title(score.method), "count": score.count}
-    labels, clean = outcome.observations.labels, outcome.clean
-    if labels is not None and clean is not None:
-        other = outcome.others.get(score.method)
-        part = np.arange(len(labels)) if other is None else other.positions[: score.count]
-        entry["noise_share"] = float((labels[part] != clean[part]).mean())
-    if score.accuracy:
-        entry |= {"accuracy": list(score.accuracy), "accuracy_mean": score.mean, "accuracy_std": score.std}
-    return entry
+    other = outcome.others.get(score.method)
+    part = np.arange(len(outcome.observations)) if other is None else other.positions[: score.count]
+    name = {"method": outcome.config.title(score.method), "count": score.count}
+    return name | outcome.noise_share(part) | score.metrics()
 
 
 def _suspect_metrics(outcome: Outcome, found: Suspects) -> dict[str, Any]:

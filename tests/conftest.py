@@ -9,6 +9,9 @@ import torch
 
 from goodgrain.data.noise import asymmetric
 from goodgrain.data.pool import Pool
+from goodgrain.observations import Observations
+
+QUICK = {"warmup_epochs": 2, "epochs": 2, "flip": False}  # a pruning run that trains next to nothing
 
 torch.set_num_threads(1)  # small networks: on a busy machine threads wait for each other for longer than they work
 
@@ -52,3 +55,20 @@ def results_of(folder):
     """The bytes of everything that a run must give again."""
     names = ("metrics.json", "selection.parquet", "suspects.parquet", "report.html", "config.toml")
     return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.fixture(scope="session")
+def pools():
+    return shapes(150, 0, noise=0.3), shapes(60, 1)
+
+
+def own_observations(n=60, **columns):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 3
+    columns = {
+        "labels": labels,
+        "features": 3 * np.eye(3, 6)[labels] + rng.normal(size=(n, 6)),
+        "probabilities": rng.dirichlet(np.ones(3), size=n),
+        **columns,
+    }
+    return Observations(ids=[f"row {i}" for i in range(n)], **columns)

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from goodgrain import data, metrics, scores, select
+    from goodgrain import data, losses, metrics, scores, select
+    from goodgrain.learn.trained import load
     from goodgrain.observations import Observations
+    from goodgrain.pipelines.embed import embed
     from goodgrain.pipelines.prune import prune
 
-_NAMES = {"Observations": "goodgrain.observations", "prune": "goodgrain.pipelines.prune"}
-_ROOMS = ("data", "metrics", "scores", "select")
+_NAMES = {
+    "Observations": "goodgrain.observations",
+    "embed": "goodgrain.pipelines.embed",
+    "load": "goodgrain.learn.trained",
+    "prune": "goodgrain.pipelines.prune",
+}
+_ROOMS = ("data", "losses", "metrics", "scores", "select")
 
-__all__ = ["Observations", "__version__", "data", "metrics", "prune", "scores", "select"]
+__all__ = ["Observations", "__version__", "data", "embed", "load", "losses", "metrics", "prune", "scores", "select"]
 
 
 def __getattr__(name: str) -> Any:

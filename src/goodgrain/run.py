@@ -113,6 +113,11 @@ class RunFolder:
             fill(part)
         return target
 
+    def fill(self, name: str, make: Callable[[Path], object]) -> None:
+        """Let `make` write a folder that appears whole by itself; one that is there already stays."""
+        if not self.has(name):
+            make(self.path(name))
+
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""
         return self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
@@ -134,6 +139,31 @@ class RunFolder:
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **values})
         with self.path(LOG).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+class FollowedRun(RunFolder):
+    """The run folder of another process that computes the same: what that one writes is read, nothing is written.
+
+    For the processes of one training beside the main one. They share its steps, so that each sees the same files.
+    """
+
+    def __enter__(self) -> Self:
+        """Nothing is claimed."""
+        return self
+
+    def write(self, name: str, fill: Callable[[Path], object]) -> Path:  # noqa: ARG002  (the other process fills it)
+        """Where the file will be."""
+        return self.folder / name
+
+    def fill(self, name: str, make: Callable[[Path], object]) -> None:
+        """Nothing."""
+
+    def path(self, name: str) -> Path:
+        """Where a file of the run is or will be."""
+        return self.folder / name
+
+    def log(self, event: str, **values: object) -> None:
+        """Nothing."""
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

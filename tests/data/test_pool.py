@@ -55,7 +55,7 @@ def test_a_pool_over_the_memory_cap_decodes_on_demand(tmp_path, monkeypatch):
     np.testing.assert_array_equal(pool.images(np.arange(5)), kept)
     np.testing.assert_array_equal(pool.subset([4, 2]).images([1]), kept[[2]])  # this one fits, and keeps
     (tmp_path / "0.png").unlink()
-    with pytest.raises(InputError, match=r"image '0.png' could be read before, but not now: no such file or directory"):
+    with pytest.raises(InputError, match=r"image '0.png' cannot be read: no such file or directory"):
         pool.images([1, 0])
 
 

@@ -7,7 +7,8 @@ from tests.learn.toys import blobs, flat
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 from goodgrain.learn import Standard, fit, predict
-from goodgrain.learn.learners.standard import shuffled, warm_cosine
+from goodgrain.learn.learners.backbone import shuffled
+from goodgrain.learn.schedules import warm_cosine
 from goodgrain.metrics import accuracy
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from goodgrain.data.pool import Pool
 from goodgrain.learn import Outcome
-from goodgrain.learn.learners.standard import shuffled
+from goodgrain.learn.learners.backbone import shuffled
 from goodgrain.learn.streams import generator, stream_seed
 
 

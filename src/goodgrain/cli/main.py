@@ -10,6 +10,7 @@ import typer
 
 import goodgrain
 from goodgrain.cli.demo import demo
+from goodgrain.cli.embed import embed
 from goodgrain.cli.prune import prune
 from goodgrain.errors import GoodgrainError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("prune")(prune)
+app.command("embed")(embed)
 app.command("demo")(demo)
 
 _FULL = {

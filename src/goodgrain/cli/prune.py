@@ -47,14 +47,44 @@ def prune(
     similarity: Annotated[str, typer.Option(help="cosine or shifted (prune4rel).")] = "cosine",
     temperature: Annotated[float, typer.Option(help="Of the utility (prune4rel).")] = 1.0,
     views: Annotated[int, typer.Option(help="Strongly augmented views whose mean is observed.")] = 1,
-    model: Annotated[str, typer.Option(help="small, resnet18 or package.module:function.")] = "small",
-    warmup_epochs: Annotated[int, typer.Option(help="Epochs before the observation.")] = 10,
-    epochs: Annotated[int, typer.Option(help="Epochs of the fresh training on each kept part; 0 for none.")] = 30,
+    learner: Annotated[
+        str, typer.Option(help="What trains on each kept part: ce, or sop or dividemix, which correct wrong labels.")
+    ] = "ce",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Train as published: cifar10n, cifar100n, webvision, clothing1m or imagenet-n.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="small, resnet18, preact_resnet18, resnet50, timm:NAME or package.module:function. [default: small]",
+            show_default=False,
+        ),
+    ] = None,
+    warmup_epochs: Annotated[
+        int | None, typer.Option(help="Epochs before the observation. [default: 10]", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Epochs of the fresh training on each kept part; 0 for none. [default: 30]", show_default=False
+        ),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32, or bf16 for mixed precision.")] = "float32",
     repeats: Annotated[int, typer.Option(help="Fresh trainings per budget, each with its own seed.")] = 1,
     flip: Annotated[bool, typer.Option(help="Augmentation may swap left and right; not for digits or text.")] = True,
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
     labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of labels that replace those of DATA.")] = None,
     clean_labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of true labels, for reporting only.")] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="A rehearsal with wrong labels: symmetric:0.4, asymmetric:0.2 or class-dependent:FILE.csv.",
+            show_default=False,
+        ),
+    ] = None,
     class_names: Annotated[
         str | None, typer.Option(help="Names of classes 0, 1, ... where the data only numbers them: cat,dog,...")
     ] = None,
@@ -87,9 +117,10 @@ def prune(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Keep the part of a labelled image set that is worth training on, and find the labels that look wrong."""
-    from goodgrain.cli.terminal import Terminal
+    from goodgrain.cli.terminal import Terminal, say
     from goodgrain.pipelines import prune as pipeline
 
+    training: dict[str, Any] = {"model": model, "warmup_epochs": warmup_epochs, "epochs": epochs}
     with Terminal() as monitor:
         result = pipeline.prune(
             data,
@@ -99,6 +130,7 @@ def prune(
             observations=observations,
             labels=labels,
             clean_labels=clean_labels,
+            noise=noise,
             class_names=None if class_names is None else [name.strip() for name in class_names.split(",")],
             image_size=image_size,
             label_column=label_column,
@@ -115,9 +147,10 @@ def prune(
             similarity=similarity,
             temperature=temperature,
             views=views,
-            model=model,
-            warmup_epochs=warmup_epochs,
-            epochs=epochs,
+            learner=learner,
+            recipe=recipe,
+            precision=precision,
+            **{name: value for name, value in training.items() if value is not None},
             repeats=repeats,
             flip=flip,
             seed=seed,
@@ -130,8 +163,8 @@ def prune(
             export=export,
         )
     _summary(result.metrics)
-    typer.echo(f"picks:    {result.folder / 'selection.parquet'}")
-    typer.echo(f"report:   {result.report}")
+    say(f"picks:    {result.folder / 'selection.parquet'}")
+    say(f"report:   {result.report}")
 
 
 def parse_keep(text: str) -> tuple[int | float, ...]:
@@ -176,6 +209,8 @@ def _quotas(words: list[str] | None) -> dict[str, int] | None:
 
 
 def _summary(metrics: dict[str, Any]) -> None:
+    from goodgrain.cli.terminal import say
+
     for entry in metrics["budgets"]:
         line = f"kept {entry['count']:,} of {metrics['n']:,} with {metrics['method']}"
         if "accuracy_mean" in entry:
@@ -183,10 +218,12 @@ def _summary(metrics: dict[str, Any]) -> None:
             line += f"; test accuracy {100 * entry['accuracy_mean']:.1f}{spread} %"
         if "noise_share" in entry:
             line += f"; {100 * entry['noise_share']:.1f} % of the kept labels are wrong"
-        typer.echo(line)
+        if "corrected_mean" in entry:
+            line += f", and {100 * entry['corrected_mean']:.1f} % of those are corrected"
+        say(line)
     if metrics.get("suspects"):
         found = metrics["suspects"]
         known = f"; {100 * found['precision']:.1f} % of them are wrong" if "precision" in found else ""
-        typer.echo(f"{found['count']:,} labels look wrong{known}")
+        say(f"{found['count']:,} labels look wrong{known}")
     if metrics["advice"]:
-        typer.echo(metrics["advice"])
+        say(metrics["advice"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,11 +15,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from goodgrain.learn.loop import Progress as Step
 
 
+def speaks() -> bool:
+    """Whether this process is the one of its launcher, if there is one, that talks to the person."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(line: str) -> None:
+    """Print a line of the result, once."""
+    if speaks():
+        typer.echo(line)
+
+
 class Terminal:
     """A monitor that writes to standard error; progress bars are drawn only where a person can see them."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, quiet=not speaks())
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

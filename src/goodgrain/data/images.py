@@ -201,6 +201,11 @@ def fit_image(image: Image.Image, shape: Shape) -> Pixels:
     return np.asarray(fitted).reshape(shape)
 
 
+def fits_memory(n: int, shape: Shape) -> bool:
+    """Whether n decoded images are few enough to be kept."""
+    return n * math.prod(shape) <= MEMORY_CAP
+
+
 class UnreadableImage(Exception):
     """An image failed to decode; `index` is its place among those that were asked for."""
 
@@ -220,7 +225,7 @@ class Decoded:
     def __init__(self, source: ImageSource, shape: Shape) -> None:
         self.source = source
         self.shape = shape
-        self.keeps = len(source) * math.prod(shape) <= MEMORY_CAP
+        self.keeps = fits_memory(len(source), shape)
         self._rows: Positions | None = None  # None: all rows of the source
         self._store: dict[str, NDArray[Any]] = {}  # shared with everything that was picked from this one
 

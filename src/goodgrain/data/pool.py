@@ -166,7 +166,7 @@ class Pool:
             return self._decoded.take(rows)
         except UnreadableImage as problem:
             name = self.ids[rows[problem.index]]
-            raise InputError(f"image {str(name)!r} could be read before, but not now: {problem}.") from problem
+            raise InputError(f"image {str(name)!r} cannot be read: {problem}.") from problem
 
     def thumbnail(self, position: int) -> Image.Image:
         """One image for a gallery: mode L or RGB, at its own size up to 96 pixels."""

@@ -82,6 +82,30 @@ def strong(size: tuple[int, int], *, flip: bool = True) -> View:
     return _Seeded([*_weak_steps(size, flip), *changes, patch])
 
 
+def contrastive(size: tuple[int, int], *, flip: bool = True, channels: int = 3) -> View:
+    """The view that hides all but what an image is: a random part of it at full size, in other colours.
+
+    In the manner of SimCLR for small images (Chen et al. 2020, appendix B.9): a crop of a fifth of the area or more, a
+    mirror image half of the time, colour jitter at half strength, and now and then no colour at all; no blur.
+
+    Args:
+        size: (height, width) of the images.
+        flip: whether left and right may be swapped.
+        channels: of the images; colours change where there are 3.
+
+    Example:
+        >>> pixels = torch.rand(4, 3, 32, 32)
+        >>> contrastive((32, 32))(pixels, 7).shape
+        torch.Size([4, 3, 32, 32])
+    """
+    steps: list[nn.Module] = [K.RandomResizedCrop(size, scale=(0.2, 1.0), cropping_mode="resample")]
+    if flip:
+        steps.append(K.RandomHorizontalFlip(p=0.5))
+    if channels == 3:
+        steps += [K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), K.RandomGrayscale(p=0.2)]
+    return _Seeded(steps)
+
+
 def _weak_steps(size: tuple[int, int], flip: bool) -> list[nn.Module]:
     padding = (max(1, size[0] // 8), max(1, size[1] // 8))
     crop = K.RandomCrop(size, padding=padding)

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from goodgrain.checks import Positions
 from goodgrain.data.pool import Pool
+from goodgrain.learn.engine import Engine
 
 Draw = Mapping[str, Positions]
 """Part name -> positions in the pool: the images of one step."""
@@ -38,12 +39,17 @@ class Run:
     Args:
         seed: all randomness is derived from it by name (`goodgrain.learn.streams`).
         epochs: how many there will be.
-        device: where the networks and the images go.
+        engine: where the arithmetic happens.
     """
 
     seed: int
     epochs: int
-    device: torch.device
+    engine: Engine
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks and the images go."""
+        return self.engine.device
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,10 @@ class Predictor(Protocol):
         """Whether views may swap left and right."""
 
     def infer(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (b, c, h, w) in [0, 1] -> log-probabilities (b, classes), features (b, d); without gradient."""
+        """Pixels (b, c, h, w) in [0, 1] -> log-probabilities (b, classes), features (b, d); without gradient.
+
+        classes is 0 for a model that knows none.
+        """
 
 
 class Learner(Predictor, Protocol):

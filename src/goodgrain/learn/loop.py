@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.utils.deterministic
 from numpy.typing import NDArray
+from torch import nn
 
 from goodgrain.checks import Positions
 from goodgrain.data.pool import Pool
 from goodgrain.data.views import to_pixels
 from goodgrain.errors import GoodgrainError, InputError
 from goodgrain.learn import checkpoint as files
+from goodgrain.learn.engine import Engine
 from goodgrain.learn.learner import Batch, Draw, Learner, Outcome, Part, Run
 from goodgrain.learn.streams import stream_seed
 
@@ -56,6 +56,7 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
     device: str = "auto",
+    precision: str = "float32",
 ) -> History:
     """Train a learner on a pool from the beginning, or from where its checkpoint ends.
 
@@ -70,12 +71,14 @@ def fit(
         checkpoint: file that is written after each epoch, and continued from where it exists.
         progress: called after each step.
         device: "auto" (a GPU where there is one), or a torch device such as "cpu" or "cuda".
+        precision: "float32", or "bf16" for mixed precision.
 
     Returns:
         What the training saw, all epochs included.
 
     Raises:
         InputError: no epochs, no such device, or the checkpoint belongs to another training.
+        UnknownName: no such precision.
         GoodgrainError: the loss or the weights became NaN or infinite.
 
     Example:
@@ -87,11 +90,13 @@ def fit(
     """
     if epochs < 1 or int(epochs) != epochs:
         raise InputError(f"epochs should be a whole number of 1 or more; {epochs!r} came.")
-    run = Run(int(seed), int(epochs), _device(device))
+    engine = Engine(device, precision)
+    run = Run(int(seed), int(epochs), engine)
     path = None if checkpoint is None else Path(checkpoint)
-    mark = files.stamp(pool, seed=run.seed, epochs=run.epochs, config=learner.config())
-    saved = None if path is None else files.read(path, mark)
-    with _repeatable(run.device):
+    how = {**learner.config(), "precision": precision, "processes": engine.processes}
+    mark = files.stamp(pool, seed=run.seed, epochs=run.epochs, config=how)
+    saved = engine.told(None if path is None or not engine.main else files.read(path, mark))
+    with engine.repeatable():
         torch.manual_seed(stream_seed(run.seed, "prepare"))
         learner.prepare(pool, run)
         record = _Record(pool.labels, run.epochs)
@@ -101,10 +106,13 @@ def fit(
             record.take_up(saved["history"])
         for epoch in range(record.done, run.epochs):
             _epoch(learner, pool, run, epoch, record, progress, path)
+            for part in learner.saved().values():
+                if isinstance(part, nn.Module):
+                    engine.agree(part)
             state = {name: part.state_dict() for name, part in learner.saved().items()}
             if not _finite(state):
                 raise _diverged("the weights", epoch, path)
-            if path is not None:
+            if path is not None and engine.main:
                 files.write(path, mark, {"state": state, "history": record.put_down()})
     return record.history()
 
@@ -115,28 +123,31 @@ def _epoch(
     torch.manual_seed(stream_seed(run.seed, "epoch", epoch))
     draws = learner.begin_epoch(pool, epoch)
     for step, draw in enumerate(draws):
-        seed = stream_seed(run.seed, "step", epoch, step)
+        seed = stream_seed(run.seed, "step", epoch, step, run.engine.rank)
         torch.manual_seed(seed)  # for layers that draw from the global generator, such as dropout
         done = (epoch + (step + 0.5) / len(draws)) / run.epochs
-        outcome = learner.step(Batch(_parts(pool, draw, run.device), done, seed))
-        terms = {name: float(value.detach()) for name, value in outcome.terms.items()}
+        outcome = learner.step(Batch(_parts(pool, draw, run.engine), done, seed))
+        values = run.engine.mean(torch.stack([value.detach().float() for value in outcome.terms.values()])).tolist()
+        terms = dict(zip(outcome.terms, values, strict=True))
         if not all(map(math.isfinite, terms.values())):
             bad = next(name for name, value in terms.items() if not math.isfinite(value))
             raise _diverged(f"the {bad}", epoch, path)
-        record.add(outcome, terms)
+        record.add(outcome, terms, run.engine)
         if progress is not None:
             progress(epoch, step, len(draws), terms)
     record.close_epoch()
 
 
-def _parts(pool: Pool, draw: Draw, device: torch.device) -> dict[str, Part]:
+def _parts(pool: Pool, draw: Draw, engine: Engine) -> dict[str, Part]:
+    """This process's share of each part, on its device."""
+    shares = {name: engine.share(positions) for name, positions in draw.items()}
     return {
         name: Part(
-            torch.from_numpy(positions).to(device),
-            to_pixels(pool.images(positions), device),
-            torch.from_numpy(pool.labels[positions]).to(device),
+            torch.from_numpy(positions).to(engine.device),
+            to_pixels(pool.images(positions), engine.device),
+            torch.from_numpy(pool.labels[positions]).to(engine.device),
         )
-        for name, positions in draw.items()
+        for name, positions in shares.items()
     }
 
 
@@ -151,13 +162,13 @@ class _Record:
         self._terms: list[dict[str, float]] = []  # one per epoch
         self._steps: list[Mapping[str, float]] = []  # of the epoch under way
 
-    def add(self, outcome: Outcome, terms: Mapping[str, float]) -> None:
-        """Note one step: its terms, and margin and hit of each example that has a label."""
+    def add(self, outcome: Outcome, terms: Mapping[str, float], engine: Engine) -> None:
+        """Note one step: its terms, and margin and hit of each example that has a label, in whichever process."""
         self._steps.append(terms)
         if outcome.positions is None or outcome.logits is None:
             return
-        positions = outcome.positions.cpu().numpy()
-        logits = outcome.logits.detach().float().cpu().numpy()  # (b, c)
+        positions = engine.gather(outcome.positions).cpu().numpy()
+        logits = engine.gather(outcome.logits.detach().float()).cpu().numpy()  # (b, c)
         labeled = self._labels[positions] >= 0
         positions, logits = positions[labeled], logits[labeled]
         rows, labels = np.arange(len(positions)), self._labels[positions]
@@ -195,34 +206,6 @@ class _Record:
         names = {name: None for epoch in self._terms for name in epoch}
         terms = {name: np.array([epoch.get(name, math.nan) for epoch in self._terms]) for name in names}
         return History(self._correct, self._margin, terms)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as reason:
-        raise InputError(f"there is no device {name!r}. Give auto, cpu or cuda.") from reason
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device={name!r} was asked for, but torch sees no GPU here. Give auto or cpu.")
-    return device
-
-
-@contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """Deterministic algorithms on the CPU, and the caller's generators and settings back afterwards."""
-    memory: Any = torch.utils.deterministic
-    strict, fill = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            if device.type == "cpu":
-                torch.use_deterministic_algorithms(True)
-                memory.fill_uninitialized_memory = False  # a debugging aid that costs a tenth
-            yield
-        finally:
-            torch.use_deterministic_algorithms(strict)
-            memory.fill_uninitialized_memory = fill
 
 
 def _finite(state: object) -> bool:

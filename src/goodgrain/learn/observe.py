@@ -99,8 +99,13 @@ def observe(
     columns: dict[str, NDArray[Any]] = {"probabilities": np.exp(log_probabilities), "features": features}
     if strong:
         columns["strong_probabilities"], columns["strong_features"] = _strong(learner, pool, seed, views)
+    knows_classes = log_probabilities.shape[1] > 0
+    if not knows_classes:
+        columns = {name: values for name, values in columns.items() if not name.endswith("probabilities")}
     if labeled:
-        columns |= {"labels": pool.labels, "losses": -log_probabilities[rows, pool.labels]}
+        columns["labels"] = pool.labels
+        if knows_classes:
+            columns["losses"] = -log_probabilities[rows, pool.labels]
         if history is not None:
             columns |= {"correct": history.correct, "margin": history.margin}
     return Observations(ids=pool.ids, **columns)

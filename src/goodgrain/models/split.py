@@ -68,7 +68,7 @@ def split(network: nn.Module, example: Tensor) -> Split:
     try:
         with torch.no_grad():
             logits = network(example)
-    except RuntimeError as reason:
+    except Exception as reason:  # foreign networks assert, or raise whatever they like, where the size is not theirs
         raise InputError(f"{_called(network)} cannot take images of {_shape(example)}: {reason}.") from reason
     finally:
         for hook in hooks:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from goodgrain.checks import Positions, budget_count
+from goodgrain.data.noise import rehearse
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
+from goodgrain.learn.engine import Engine
 from goodgrain.observations import Observations
 from goodgrain.pipelines.monitor import Monitor, Silent
 from goodgrain.pipelines.prune_config import PUBLISHED
@@ -38,7 +40,7 @@ from goodgrain.pipelines.prune_steps import (
     train_afresh,
     warm_up_and_observe,
 )
-from goodgrain.run import RunFolder
+from goodgrain.run import FollowedRun, RunFolder
 from goodgrain.select.methods import select
 
 
@@ -92,6 +94,7 @@ def prune(
     observations: str | Path | Observations | None = None,
     labels: str | None = None,
     clean_labels: str | None = None,
+    noise: str | None = None,
     class_names: Sequence[str] | None = None,
     image_size: int | None = None,
     label_column: str | None = None,
@@ -116,13 +119,15 @@ def prune(
         observations: what any model saw of the examples, instead of our warm-up: a file or `Observations`.
         labels: "FILE[:COLUMN]" with labels that take the place of the data's own.
         clean_labels: "FILE[:COLUMN]" with true labels, for reporting only.
+        noise: wrong labels for a rehearsal, "symmetric:0.4", "asymmetric:0.2" or "class-dependent:FILE.csv", drawn with
+            the seed; the labels as they were count as the truth.
         class_names: names of the classes 0, 1, ... where the data only numbers them.
         image_size: pixels of a square; the most common size by default, at most 64 pixels long.
         label_column: where the readers cannot tell.
         image_column: likewise.
         id_column: likewise.
         max_bad: the largest share of unreadable images that is put up with.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu" or "cuda"; under a launcher such as torchrun each process takes its own.
         monitor: told what happens; silent by default.
         **config: everything in `goodgrain.pipelines.PruneConfig` but `keep`.
 
@@ -158,6 +163,8 @@ def prune(
         "reading the test images", test, watch, **(reading | {"image_size": size_of(pool, image_size)})
     )
     pool, held_out = named_classes(pool, class_names), named_classes(held_out, class_names)
+    if noise is not None and pool is not None:
+        pool = rehearse(pool, noise, seed=asked.seed)
     held_out = under_classes(held_out, pool)
     check_pools(pool, held_out)
     given = Observations.read(observations) if isinstance(observations, str | Path) else observations
@@ -173,6 +180,7 @@ def prune(
         "observations": source_name(observations),
         "labels": labels,
         "clean_labels": clean_labels,
+        "noise": noise,
         "class_names": class_names,
         **reading,
         "prune": asked.table(),
@@ -182,7 +190,8 @@ def prune(
             "observations": None if given is None else given.fingerprint(),
         },
     }
-    with RunFolder(output, table) as run:
+    main = Engine(device, asked.precision).main  # under a launcher, one process writes
+    with (RunFolder if main else FollowedRun)(output, table) as run:
         run.log("started", n=n, counts=list(counts))
         copies, overlap = look_for_copies(run, pool, held_out, asked.near, watch)
         if seen is None:

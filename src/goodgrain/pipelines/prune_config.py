@@ -12,6 +12,9 @@ import numpy as np
 
 from goodgrain.checks import check_within, lookup
 from goodgrain.errors import InputError
+from goodgrain.learn.engine import PRECISIONS
+from goodgrain.learn.published import LEARNERS
+from goodgrain.learn.published import PUBLISHED as RECIPES
 from goodgrain.neighbors import SIMILARITIES
 from goodgrain.select.lazy_gains import GAINS
 from goodgrain.select.methods import CONFIDENCES, METHODS, Options, canonical, find
@@ -40,9 +43,15 @@ class PruneConfig:
         must_drop: ids that are never picked.
         quotas: class name -> at most this many.
         drop_suspects: never pick examples whose label looks wrong.
-        model: "small", "resnet18" or "package.module:function".
+        learner: what trains on each kept part: "ce" (plain cross-entropy), "sop" (SOP+) or "dividemix"; the last two
+            correct wrong labels. The warm-up is always plain.
+        recipe: a published configuration (`goodgrain.learn.published.PUBLISHED`) for the learner's rates and weights;
+            None for the house's defaults. `under_recipe` takes model and epochs from it as well.
+        model: a name that `goodgrain.models.load_network` knows, such as "preact_resnet18" or "timm:NAME", or
+            "package.module:function".
         warmup_epochs: epochs before the observation.
         epochs: epochs of the fresh training on each kept part; 0 trains nothing.
+        precision: of all trainings, "float32" or "bf16".
         repeats: fresh trainings per budget, each with a seed of its own.
         flip: whether augmentation may swap left and right; not for digits or text.
         seed: all randomness follows from it.
@@ -68,9 +77,12 @@ class PruneConfig:
     must_drop: tuple[str, ...] = ()
     quotas: Mapping[str, int] | None = None
     drop_suspects: bool = False
+    learner: str = "ce"
+    recipe: str | None = None
     model: str = "small"
     warmup_epochs: int = 10
     epochs: int = 30
+    precision: str = "float32"
     repeats: int = 1
     flip: bool = True
     seed: int = 0
@@ -96,6 +108,12 @@ class PruneConfig:
         object.__setattr__(self, "compare", tuple(canonical(name) for name in self.compare))
         for name in self.compare:
             lookup("pruning method to compare with", {**METHODS, WHOLE: None}, name)
+        lookup("learner", LEARNERS, self.learner)
+        lookup("precision", PRECISIONS, self.precision)
+        if self.recipe is not None:
+            own = lookup("recipe", RECIPES, self.recipe).own
+            if self.relabels:
+                lookup(f"learner published for {self.recipe}", own, self.learner)
         lookup("confidence", CONFIDENCES, self.confidence)
         lookup("gain", GAINS, self.gain)
         lookup("similarity", SIMILARITIES, self.similarity)
@@ -125,9 +143,19 @@ class PruneConfig:
         return tuple(dict.fromkeys(name for name in (self.method, *self.compare) if name != WHOLE))
 
     @property
+    def relabels(self) -> bool:
+        """Whether the learner corrects labels."""
+        return self.learner != "ce"
+
+    @property
     def models(self) -> int:
         """How many warm-up models the methods need."""
         return max(find(name).models for name in self.methods)
+
+    @property
+    def self_supervised(self) -> bool:
+        """Whether a method can make use of features that were learned without labels."""
+        return any("self_supervised" in need.split("|") for name in self.methods for need in find(name).needs)
 
     def turns(self, method: str) -> bool:
         """Whether classes take turns in a method's selection."""
@@ -157,6 +185,19 @@ class PruneConfig:
     def table(self) -> dict[str, Any]:
         """All of it as plain values, for config.toml."""
         return {**asdict(self), "balanced": self.turns(self.method)}
+
+
+def under_recipe(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked, and the recipe's model and numbers of epochs where they were not.
+
+    Raises:
+        UnknownName: no such recipe.
+    """
+    if asked.get("recipe") is None:
+        return dict(asked)
+    recipe = lookup("recipe", RECIPES, asked["recipe"])
+    theirs = {"model": recipe.network, "warmup_epochs": recipe.warmup_epochs, "epochs": recipe.epochs}
+    return {**theirs, **asked}
 
 
 def _several(name: str, values: object) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from goodgrain.data.read import read
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.observations import Observations
 from goodgrain.pipelines.monitor import Monitor
-from goodgrain.pipelines.prune_config import PruneConfig
+from goodgrain.pipelines.prune_config import PruneConfig, under_recipe
 from goodgrain.select.methods import Rulebook, check_needs
 from goodgrain.select.selection import check_rules
 
@@ -31,7 +31,7 @@ def check_config(keep: int | float | Sequence[int | float], config: dict[str, An
     for name in config:
         if name not in known:
             raise UnknownName("argument of prune", name, known)
-    return PruneConfig(keep=keep, **config)  # type: ignore[arg-type]  # one budget becomes a tuple of one
+    return PruneConfig(keep=keep, **under_recipe(config))  # type: ignore[arg-type]  # one budget becomes a tuple of one
 
 
 def read_pool(what: str, source: str | Path | Pool | None, watch: Monitor, **options: Any) -> Pool | None:

@@ -38,7 +38,9 @@ def _facts(
     noise = None
     if "noise_share" in metrics:
         shares = [entry["noise_share"] for entry in metrics["budgets"]]
-        noise = Noise(list(outcome.counts), shares, metrics["noise_share"])
+        corrected = {score.count: score.corrected for score in scores if score.method == asked.method}
+        means = [float(np.mean(corrected[count])) if corrected.get(count) else None for count in outcome.counts]
+        noise = Noise(list(outcome.counts), shares, metrics["noise_share"], means)
     return PruneFacts(
         name=Path(source).name,
         method=asked.title(asked.method),
@@ -88,7 +90,7 @@ def _copies(found: Duplicates | None) -> Copies | None:
 def _command(config: Mapping[str, Any]) -> str:
     """The call that makes this run: a command line where everything came from files, else Python."""
     asked = config["prune"]
-    files = ("test", "observations", "labels", "clean_labels", "class_names")
+    files = ("test", "observations", "labels", "clean_labels", "noise", "class_names")
     sources = {name: config[name] for name in files if config.get(name)}
     given = {name: value for name, value in asked.items() if name not in _ASKED or value != _ASKED[name]}
     if any(str(source).endswith(IN_MEMORY) for source in (config.get("data", ""), *sources.values())):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,20 @@ from goodgrain.select.threshold import ThresholdAdvice
 
 @dataclass(frozen=True)
 class Score:
-    """Test accuracy after the last epoch of each fresh training on one part; empty without a test set."""
+    """What each fresh training on one part came to, after its last epoch.
+
+    Args:
+        method: that picked the part.
+        count: how many examples it has.
+        accuracy: on the test set; empty without one.
+        corrected: of the part's wrong labels, the share for which the learner predicts the true class; empty where
+            the truth is unknown or no label is wrong.
+    """
 
     method: str
     count: int
-    accuracy: tuple[float, ...]
+    accuracy: tuple[float, ...] = ()
+    corrected: tuple[float, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -44,10 +55,13 @@ class Score:
         return float(np.std(self.accuracy, ddof=1)) if len(self.accuracy) > 1 else 0.0
 
     def metrics(self) -> dict[str, Any]:
-        """Its entries in metrics.json; none without a test set."""
-        if not self.accuracy:
-            return {}
-        return {"accuracy": list(self.accuracy), "accuracy_mean": self.mean, "accuracy_std": self.std}
+        """Its entries in metrics.json."""
+        found: dict[str, Any] = {}
+        if self.accuracy:
+            found |= {"accuracy": list(self.accuracy), "accuracy_mean": self.mean, "accuracy_std": self.std}
+        if self.corrected:
+            found |= {"corrected": list(self.corrected), "corrected_mean": float(np.mean(self.corrected))}
+        return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,11 +96,12 @@ class Outcome:
         return None if probabilities is None else uncertainty.max_prob(probabilities)
 
     def noise_share(self, part: Positions) -> dict[str, float]:
-        """The share of wrong labels among these examples, under its name in metrics.json; nothing where unknown."""
+        """The share of wrong labels among the examples whose truth is known, under its name in metrics.json."""
         labels = self.observations.labels
-        if labels is None or self.clean is None:
+        known = part[:0] if self.clean is None else part[self.clean[part] >= 0]
+        if labels is None or self.clean is None or not len(known):
             return {}
-        return {"noise_share": float((labels[part] != self.clean[part]).mean())}
+        return {"noise_share": float((labels[known] != self.clean[known]).mean())}
 
 
 def write_findings(run: RunFolder, outcome: Outcome) -> None:
@@ -184,6 +199,31 @@ def _reasons(outcome: Outcome, order: Positions) -> list[str]:
     return reasons
 
 
+def write_corrections(run: RunFolder, part: Pool, probabilities: NDArray[np.float32]) -> None:
+    """Write corrections-COUNT.parquet: the kept examples whose label the learner contradicts, surest first.
+
+    Args:
+        run: the run folder.
+        part: what it was trained on.
+        probabilities: (n, c) what it predicts after training.
+    """
+    predicted = probabilities.argmax(axis=1)
+    sure = probabilities.max(axis=1)
+    changed = np.flatnonzero(predicted != part.labels)
+    changed = changed[np.argsort(-sure[changed], kind="stable")]
+    run.write_table(
+        f"corrections-{len(part)}.parquet",
+        {
+            "id": part.ids[changed],
+            "given_label": part.labels[changed],
+            "corrected_label": predicted[changed],
+            "given_class": [part.classes[label] for label in part.labels[changed].tolist()],
+            "corrected_class": [part.classes[label] for label in predicted[changed].tolist()],
+            "probability": sure[changed].astype(np.float64),
+        },
+    )
+
+
 def measure(outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
     """What metrics.json holds: no times, so that the same run gives the same file."""
     labels, picked = outcome.observations.labels, outcome.selection.positions
@@ -200,6 +240,7 @@ def measure(outcome: Outcome, scores: Sequence[Score]) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "n": len(outcome.observations),
         "method": outcome.config.title(outcome.config.method),
+        "learner": outcome.config.learner,
         "budgets": budgets,
     }
     metrics["threshold"] = outcome.threshold if outcome.config.method == "prune4rel" else None
@@ -227,13 +268,14 @@ def _compared(outcome: Outcome, score: Score) -> dict[str, Any]:
 def _suspect_metrics(outcome: Outcome, found: Suspects) -> dict[str, Any]:
     metrics: dict[str, Any] = {"count": len(found.positions)}
     labels, clean = outcome.observations.labels, outcome.clean
-    if clean is not None and labels is not None and len(found.positions):
-        wrong = labels != clean
-        metrics["precision"] = float(wrong[found.positions].mean())
-        metrics["recall"] = float(wrong[found.positions].sum() / max(int(wrong.sum()), 1))
-        metrics["suggestion_right"] = float((found.suggested == clean[found.positions]).mean())
-        top = found.positions[: max(1, len(found.positions) // 10)]
-        metrics["precision_of_surest_tenth"] = float(wrong[top].mean())
+    known = None if clean is None else clean[found.positions] >= 0
+    if clean is not None and labels is not None and known is not None and known.any():
+        wrong = (labels != clean) & (clean >= 0)
+        judged = found.positions[known]
+        metrics["precision"] = float(wrong[judged].mean())
+        metrics["recall"] = float(wrong[judged].sum() / max(int(wrong.sum()), 1))
+        metrics["suggestion_right"] = float((found.suggested[known] == clean[judged]).mean())
+        metrics["precision_of_surest_tenth"] = float(wrong[judged[: max(1, len(judged) // 10)]].mean())
     return metrics
 
 
@@ -258,8 +300,12 @@ def write_export(run: RunFolder, outcome: Outcome) -> None:
         if run.has(name):
             continue
         part = outcome.selection.positions[:count]
-        if outcome.config.export == "huggingface":
-            hugging_face(outcome.pool, part, run.path(name))
-        else:
-            copy_tree(outcome.pool, part, run.path(name), link=outcome.config.export == "link")
+        run.fill(name, partial(_export, outcome.config.export, outcome.pool, part))
         run.log("exported", folder=name)
+
+
+def _export(form: str | None, pool: Pool, part: Positions, path: Path) -> None:
+    if form == "huggingface":
+        hugging_face(pool, part, path)
+    else:
+        copy_tree(pool, part, path, link=form == "link")

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from goodgrain.checks import Positions
 from goodgrain.data.duplicates import Duplicates, find_duplicates, find_overlap
 from goodgrain.data.pool import Pool
-from goodgrain.learn import Standard, fit, observe, predict
+from goodgrain.learn import SimCLR, Standard, fit, make_learner, observe, predict
 from goodgrain.learn.model_file import save_model
 from goodgrain.learn.streams import stream_seed
-from goodgrain.metrics import accuracy
+from goodgrain.metrics import accuracy, relabeling_accuracy
 from goodgrain.observations import Observations
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.prune_config import WHOLE, PruneConfig
-from goodgrain.pipelines.prune_results import Outcome, Score
+from goodgrain.pipelines.prune_results import Outcome, Score, write_corrections
 from goodgrain.run import RunFolder
 from goodgrain.scores.suspects import Suspects, suspects
 from goodgrain.scores.training import grand
@@ -56,6 +56,7 @@ def warm_up_and_observe(run: RunFolder, pool: Pool, asked: PruneConfig, device: 
             checkpoint=run.path(f"checkpoints/warmup-{m}.pt"),
             progress=watch.training(what, asked.warmup_epochs),
             device=device,
+            precision=asked.precision,
         )
         if m == 0:
             watch.stage("observing")
@@ -65,9 +66,27 @@ def warm_up_and_observe(run: RunFolder, pool: Pool, asked: PruneConfig, device: 
             norms.append(grand(probabilities, pool.labels, features))
     if norms:
         seen = seen.with_columns(gradient_norms=np.stack(norms))
-    seen.save(run.path("observations"))
+    if asked.self_supervised:
+        seen = seen.with_columns(self_supervised=_without_labels(run, pool, asked, device, watch))
+    run.fill("observations", seen.save)
     run.log("observed", columns=list(seen.columns))
     return seen
+
+
+def _without_labels(run: RunFolder, pool: Pool, asked: PruneConfig, device: str, watch: Monitor) -> NDArray[np.float32]:
+    """(n, d) features that were learned from the images alone."""
+    learner = SimCLR(asked.model, flip=asked.flip)
+    fit(
+        learner,
+        pool,
+        epochs=asked.warmup_epochs,
+        seed=stream_seed(asked.seed, "self-supervised"),
+        checkpoint=run.path("checkpoints/self-supervised.pt"),
+        progress=watch.training("warm-up without labels", asked.warmup_epochs),
+        device=device,
+        precision=asked.precision,
+    )
+    return predict(learner, pool)[1]
 
 
 def settle_threshold(asked: PruneConfig, seen: Observations, count: int, watch: Monitor) -> ThresholdAdvice | None:
@@ -108,10 +127,11 @@ def train_afresh(run: RunFolder, outcome: Outcome, device: str, watch: Monitor) 
     scores = []
     for method, positions in _parts(outcome):
         part = pool.subset(np.sort(positions))
-        reached = []
+        reached: list[float] = []
+        corrected: list[float] = []
         for repeat in range(asked.repeats):
             name = f"{method}-{len(part)}-{repeat}"
-            learner = Standard(asked.model, flip=asked.flip)
+            learner = make_learner(asked.learner, config=asked.recipe, network=asked.model, flip=asked.flip)
             fit(
                 learner,
                 part,
@@ -120,14 +140,28 @@ def train_afresh(run: RunFolder, outcome: Outcome, device: str, watch: Monitor) 
                 checkpoint=run.path(f"checkpoints/{name}.pt"),
                 progress=watch.training(f"training on {len(part):,} ({asked.title(method)})", asked.epochs),
                 device=device,
+                precision=asked.precision,
             )
             run.write(f"models/{name}.safetensors", lambda path: save_model(path, learner, part))  # noqa: B023
             if test is not None:
                 predicted = predict(learner, test)[0].argmax(axis=1)
                 reached.append(accuracy(predicted, test.labels))
-                run.log("evaluated", method=method, count=len(part), repeat=repeat, accuracy=reached[-1])
-        scores.append(Score(method, len(part), tuple(reached)))
+            probabilities = predict(learner, part)[0]
+            truth = part.clean_labels
+            known = np.zeros(len(part), dtype=bool) if truth is None else truth >= 0
+            if truth is not None and (part.labels != truth)[known].any():
+                predicted = probabilities.argmax(axis=1)
+                corrected.append(relabeling_accuracy(predicted[known], part.labels[known], truth[known]))
+            if asked.relabels and method == asked.method and repeat == 0:
+                write_corrections(run, part, probabilities)
+            run.log("evaluated", method=method, count=len(part), repeat=repeat, **_last(reached, corrected))
+        scores.append(Score(method, len(part), tuple(reached), tuple(corrected)))
     return tuple(scores)
+
+
+def _last(reached: list[float], corrected: list[float]) -> dict[str, float]:
+    named = {"accuracy": reached, "corrected": corrected}
+    return {name: values[-1] for name, values in named.items() if values}
 
 
 def _parts(outcome: Outcome) -> Iterator[tuple[str, Positions]]:

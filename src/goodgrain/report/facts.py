@@ -19,11 +19,20 @@ Thumbnail = Callable[[int], Image.Image]
 
 @dataclass(frozen=True)
 class Noise:
-    """Wrong labels, where the true ones are known: shares (0..1) among the kept, per budget, and among all."""
+    """Wrong labels, where the true ones are known: shares (0..1) among the kept, per budget, and among all.
+
+    Args:
+        budgets: how many were kept.
+        share_kept: wrong labels among them.
+        share_all: wrong labels among all examples.
+        corrected: per budget, the share of the kept wrong labels that the trained learner puts right; None where no
+            learner was trained.
+    """
 
     budgets: Sequence[int]
     share_kept: Sequence[float]
     share_all: float
+    corrected: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,6 +204,13 @@ def _noise(facts: PruneFacts) -> list[Block]:
         f"{_percent(share)} of {count:,} kept" for count, share in zip(noise.budgets, noise.share_kept, strict=True)
     ]
     sentence = f"Labels known to be wrong: {_percent(noise.share_all)} of all examples, {', '.join(told)}."
+    corrected = [
+        f"{_percent(share)} with {count:,} kept"
+        for count, share in zip(noise.budgets, noise.corrected, strict=False)
+        if share is not None
+    ]
+    if corrected:
+        sentence += f" Of the wrong labels kept, the trained model puts right {', '.join(corrected)}."
     if len(told) < 2:
         return [Text(sentence)]
     plot = plots.noise_share(noise.budgets, noise.share_kept, noise.share_all)

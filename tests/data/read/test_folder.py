@@ -44,6 +44,23 @@ def test_hidden_folders_are_no_classes(tmp_path):
     assert len(pool) == 8
 
 
+def test_what_is_no_image_of_a_class_is_ignored_or_listed(tmp_path):
+    class_folders(tmp_path / "photos")
+    for name in (".DS_Store", "cat/.hidden.png", "cat/Thumbs.db", "cat/notes.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    for file in (tmp_path / "secret.png", tmp_path / "photos" / "stray.png"):
+        picture(9).save(file)
+    (tmp_path / "photos" / "cat" / "link.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "photos" / "cat" / "near.png").symlink_to(tmp_path / "photos" / "dog" / "0.png")
+    pool = read(tmp_path / "photos", max_bad=0.5)
+    assert {bad.id: bad.reason for bad in pool.rejected} == {
+        "cat/link.png": "it is a link that leaves the folder",
+        "cat/notes.txt": "its name does not end like an image's",
+        "stray.png": "it lies beside the class folders and so has no label",
+    }
+    assert "cat/near.png" in pool.ids
+
+
 @pytest.mark.parametrize("clutter", [(), (".hidden.png",), ("Thumbs.db",), ("notes.txt",)])
 def test_a_class_without_images_is_refused(tmp_path, clutter):
     (class_folders(tmp_path) / "empty").mkdir()
@@ -106,6 +123,12 @@ def test_a_size_may_be_asked_for(tmp_path, asked, shape):
     np.testing.assert_array_equal(pool.images([0])[0], resized)
 
 
+def test_without_a_size_images_come_at_64_pixels_at_most(tmp_path):
+    for file in class_folders(tmp_path).rglob("*.png"):
+        picture(1, size=(256, 128)).save(file)
+    assert read(tmp_path).image_shape == (64, 32, 3)
+
+
 @pytest.mark.parametrize("asked", [0, -3, 8.5, (8, 0), (8, 8, 3), "8", True])
 def test_a_size_that_is_none_is_refused(tmp_path, asked):
     with pytest.raises(InputError, match="image_size should be"):
@@ -135,10 +158,36 @@ def test_bytes_that_are_no_text_are_written_out(tmp_path):
     pool.fingerprint().encode()
 
 
-def test_a_folder_of_splits_is_refused_but_a_class_may_be_called_test(tmp_path):
-    with pytest.raises(InputError, match="holds the splits test, train, not classes"):
-        read(class_folders(tmp_path / "a", ("train", "test")))
-    assert read(class_folders(tmp_path / "b", ("exam", "test"))).classes == ("exam", "test")
+def test_splits_are_folders_of_class_folders(tmp_path):
+    """As ImageNet has them: train/n01440764/*.JPEG, val/n01440764/*.JPEG."""
+    for split, each in (("train", 3), ("val", 2)):
+        for j, wnid in enumerate(("n01440764", "n01443537")):
+            folder = tmp_path / split / wnid
+            folder.mkdir(parents=True)
+            for i in range(each):
+                (folder / f"{wnid}_{i}.JPEG").write_bytes(encoded(picture(10 * j + i), "JPEG"))
+    train, val = read(f"{tmp_path}#train"), read(f"{tmp_path}#val")
+    assert train.classes == val.classes == ("n01440764", "n01443537")
+    assert (train.labels.tolist(), val.labels.tolist()) == ([0] * 3 + [1] * 3, [0] * 2 + [1] * 2)
+    assert val.ids[0] == "n01440764/n01440764_0.JPEG"
+    assert read(tmp_path).fingerprint() == read(tmp_path / "train").fingerprint() == train.fingerprint()
+    with pytest.raises(InputError, match=r"holds the splits train, val. Name one of them: '.*#SPLIT'"):
+        read(f"{tmp_path}#test")
+    (tmp_path / "devkit").mkdir()
+    assert read(f"{tmp_path}#val").fingerprint() == val.fingerprint()
+    with pytest.raises(InputError, match="class 'devkit' has no images"):
+        read(tmp_path)
+
+
+def test_a_split_may_have_a_table_of_its_own(tmp_path):
+    (class_folders(tmp_path / "test") / "labels.csv").write_text("file,label\ncat/0.png,dog\ndog/0.png,cat\n")
+    assert read(f"{tmp_path}#test").labels.tolist() == [1, 0]
+    with pytest.raises(InputError, match="holds the splits test. Name one of them"):
+        read(tmp_path)
+
+
+def test_a_class_may_be_called_test(tmp_path):
+    assert read(class_folders(tmp_path, ("exam", "test"))).classes == ("exam", "test")
 
 
 def test_columns_and_splits_mean_nothing_here(tmp_path):

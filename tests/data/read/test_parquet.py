@@ -84,6 +84,17 @@ def test_clean_labels_come_along(tmp_path):
     assert read(tmp_path / "a.parquet").clean_labels.tolist() == [1, 1, 0, -1]
 
 
+def test_clean_labels_are_matched_by_their_own_names(tmp_path):
+    names = {"label": ("dog", "cat"), "clean_label": ("cat", "dog")}
+    features = {column: {"_type": "ClassLabel", "names": list(order)} for column, order in names.items()}
+    table = rows(clean_label=[0, 1, 0, -1])
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    pool = read(tmp_path / "a.parquet")
+    assert pool.classes == ("dog", "cat")
+    assert pool.clean_labels.tolist() == [1, 0, 1, -1]
+
+
 def test_shards_follow_each_other_and_ids_restart_by_file(tmp_path):
     for i in range(3):
         pq.write_table(named(rows(2, start=2 * i, id=[0, 1])), tmp_path / f"train-0000{i}-of-00003.parquet")
@@ -104,6 +115,15 @@ def test_shards_may_differ_in_column_order_and_width_but_not_in_columns(tmp_path
         read(tmp_path)
     pq.write_table(second.set_column(0, "label", pa.array([[1], [0]])), tmp_path / "train-1-of-2.parquet")
     with pytest.raises(InputError, match="differ in type"):
+        read(tmp_path)
+
+
+def test_a_shard_that_is_missing_is_told(tmp_path):
+    (tmp_path / "data").mkdir()
+    for split, i, n in (("train", 0, 2), ("test", 0, 1)):
+        pq.write_table(rows(2), tmp_path / "data" / f"{split}-0000{i}-of-0000{n}.parquet")
+    assert len(read(f"{tmp_path}#test")) == 2
+    with pytest.raises(InputError, match="has 1 of the 2 files of 'train'"):
         read(tmp_path)
 
 
@@ -140,7 +160,6 @@ def test_rows_without_image_or_label_are_rejected(tmp_path):
         ([0.0, 1.0, 0.5, 1.0], "holds 0.5; a label should be a class name or a whole number"),
         ([0.0, 1.0, float("inf"), 1.0], "holds inf"),
         ([[0], [1], [0], [1]], "holds [0]"),
-        ([1, 1, 1, 1], "all 4 images carry the one class 'cat'"),
     ],
 )
 def test_labels_that_are_no_classes(tmp_path, labels, sentence):
@@ -155,6 +174,13 @@ def test_columns_that_cannot_be_told(tmp_path):
     pq.write_table(pa.table({"label": [0, 1]}), file)
     with pytest.raises(InputError, match="has no column of encoded images"):
         read(file)
+    data = rows().column("image")
+    pq.write_table(pa.table({"a": data, "b": data, "kind": [0, 1, 0, 1]}), file)
+    with pytest.raises(InputError, match="several columns of bytes: a, b. Say which with image_column"):
+        read(file, label_column="kind")
+    with pytest.raises(InputError, match="has no label column .* say which with label_column"):
+        read(file, image_column="b")
+    assert read(file, image_column="b", label_column="kind").labels.tolist() == [0, 1, 0, 1]
     pq.write_table(rows(4, fine_label=[0, 1, 2, 3]).rename_columns(["image", "target", "fine_label"]), file)
     with pytest.raises(InputError, match="has several label columns: target, fine_label. Say which with label_column"):
         read(file)

@@ -9,17 +9,31 @@ from pathlib import Path
 import numpy as np
 
 from goodgrain.checks import check_count
-from goodgrain.data.images import ArraySource, ImageSource, PickedSource, Shape, look_at, original, sentence
+from goodgrain.data.images import (
+    ArraySource,
+    ImageSource,
+    PickedSource,
+    Shape,
+    fits_memory,
+    look_at,
+    original,
+    sentence,
+)
 from goodgrain.data.pool import Pool, Rejected
 from goodgrain.data.read.arrays import list_npz
-from goodgrain.data.read.folder import list_class_folders
+from goodgrain.data.read.cifar import is_cifar, list_cifar
+from goodgrain.data.read.clothing1m import is_clothing1m, list_clothing1m
+from goodgrain.data.read.folder import list_class_folders, split_folder
 from goodgrain.data.read.labels import MISSING, encode, read_labels
 from goodgrain.data.read.listing import Listing
 from goodgrain.data.read.parquet import choose_files, list_parquet
 from goodgrain.data.read.table import list_csv
+from goodgrain.data.read.webvision import is_webvision, list_webvision
 from goodgrain.errors import InputError
 
 LONGEST_SIDE = 64  # pixels of the longer side, unless an image size is asked for
+MOST_CHECKED = 100_000  # images that are decoded for a check alone; a million would take hours
+TABLE = "labels.csv"
 
 
 def read(
@@ -37,14 +51,18 @@ def read(
 
     Layouts: a folder with a sub-folder per class; a folder with `labels.csv` (columns file and label, clean_label if
     known); a Parquet file or a folder of them, with image bytes and labels, as Hugging Face datasets export; an NPZ
-    archive with images x and labels y. A split is named after `#`: "mnist.npz#test" is x_test and y_test,
-    "folder#test" the files test-*.parquet. Without it, "train" is read where there are several.
+    archive with images x and labels y; CIFAR-10, CIFAR-100, WebVision and Clothing-1M as they are published. A split
+    is named after `#`: "mnist.npz#test" is x_test and y_test, "folder#test" the files test-*.parquet or the class
+    folders in test/. Without it, "train" is read where there are several.
+
+    Of more than 100,000 images that do not fit into 1 GB, only the headers are looked at; they are decoded when
+    they are asked for.
 
     Labels are class names or integers; -1 stands for not labelled, -2 for out of distribution.
 
     Args:
         path: a file or folder, with "#SPLIT" where it holds several.
-        labels: "FILE" or "FILE:COLUMN" (CSV, Parquet, NPY) that replaces the dataset's labels; rows are matched by
+        labels: "FILE" or "FILE:COLUMN" (CSV, Parquet, NPY, PT) that replaces the dataset's labels; rows are matched by
             an id column where there is one that fits, else by their order.
         clean_labels: likewise, the truth for reporting.
         image_size: pixels of a square, or (height, width); the most common size by default, at most 64 pixels long.
@@ -54,17 +72,19 @@ def read(
         max_bad: largest share of images that may be unusable; those are in `Pool.rejected` with their reasons.
 
     Raises:
-        InputError: no known layout, too many bad images, labels that are no classes, or fewer than two classes.
+        InputError: no known layout, too many bad images, or labels that are no classes.
         UnknownName: a label that is no class name.
     """
     if not 0 <= max_bad <= 1:
         raise InputError(f"max_bad should be a share between 0 and 1; {max_bad!r} came.")
     size = None if image_size is None else _check_size(image_size)
     listing = _list(Path(path), labels is None, label_column, image_column, id_column)
+    own = listing.labels
     if labels is not None:
-        listing = dataclasses.replace(listing, labels=read_labels(labels, listing.ids, listing.problems))
+        listing = dataclasses.replace(listing, labels=read_labels(labels, listing.ids, listing.problems, own))
     if clean_labels is not None:
-        listing = dataclasses.replace(listing, clean_labels=read_labels(clean_labels, listing.ids, listing.problems))
+        truth = read_labels(clean_labels, listing.ids, listing.problems, own)
+        listing = dataclasses.replace(listing, clean_labels=truth)
     return _assemble(listing, size, max_bad)
 
 
@@ -72,11 +92,16 @@ def _list(path: Path, needs_labels: bool, label: str | None, image: str | None, 
     path, split = _locate(path)
     kind = path.suffix.lower()
     if path.is_dir():
+        published = _list_published(path, split, label, image, id_)
+        if published is not None:
+            return published
         files = choose_files(path, split)
         if files:
             return list_parquet(files, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
-        if not split and (path / "labels.csv").is_file():
-            path, kind = path / "labels.csv", ".csv"
+        if split or not (path / TABLE).is_file():
+            path, split = split_folder(path, split), None
+        if (path / TABLE).is_file():
+            path, kind = path / TABLE, ".csv"
     if kind == ".npz" and not path.is_dir():
         _refuse_columns(path, label, image, id_)
         return list_npz(path, split, needs_labels=needs_labels)
@@ -92,6 +117,18 @@ def _list(path: Path, needs_labels: bool, label: str | None, image: str | None, 
     raise InputError(
         f"{path} is no known layout: a folder of class folders, a folder with labels.csv, Parquet or NPZ is needed."
     )
+
+
+def _list_published(path: Path, split: str | None, label: str | None, *columns: str | None) -> Listing | None:
+    """A dataset in the layout of its publication, which its file names tell."""
+    if is_cifar(path):
+        _refuse_columns(path, *columns)
+        return list_cifar(path, split, label_column=label)
+    for is_here, lister in ((is_webvision, list_webvision), (is_clothing1m, list_clothing1m)):
+        if is_here(path):
+            _refuse_columns(path, label, *columns)
+            return lister(path, split)
+    return None
 
 
 def _locate(path: Path) -> tuple[Path, str | None]:
@@ -136,9 +173,12 @@ def _assemble(listing: Listing, size: tuple[int, int] | None, max_bad: float) ->
         _shape(list(looks.values()), size),
         None if clean is None else clean[rows],
         tuple(rejected),
-    ).verified()
+    )
+    if fits_memory(len(rows), pool.image_shape) or len(rows) <= MOST_CHECKED:
+        pool = pool.verified()
     _check_rejected(pool.rejected, n, max_bad)
-    _check_classes(pool)
+    if not pool.classes:
+        raise InputError("no image has a class. At least one needs a label.")
     return pool
 
 
@@ -179,12 +219,3 @@ def _check_rejected(rejected: list[Rejected] | tuple[Rejected, ...], n: int, max
             f"{len(rejected)} of {n} images ({share:.1%}) cannot be used{limit}. The first: {first}. "
             "Repair or remove them, or raise max_bad."
         )
-
-
-def _check_classes(pool: Pool) -> None:
-    present = np.unique(pool.labels)
-    if len(pool.classes) < 2:
-        only = f"the one class {pool.classes[0]!r}" if pool.classes else "no class"
-        raise InputError(f"all images carry {only}. At least two classes are needed.")
-    if len(present) == 1 and present[0] >= 0:
-        raise InputError(f"all {len(pool)} images carry the one class {pool.classes[present[0]]!r}. Two are needed.")

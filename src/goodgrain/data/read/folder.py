@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from goodgrain.data.images import FileSource
-from goodgrain.data.read.listing import Listing, check_unique
+from goodgrain.data.read.listing import Listing, check_split, check_unique
 from goodgrain.errors import InputError
 
 SPLITS = frozenset({"train", "test", "val", "valid", "validation", "dev", "eval"})
@@ -23,18 +23,15 @@ def list_class_folders(root: Path) -> Listing:
     is lost without a word: other kinds of files, linked folders, links that leave the root, images beside the classes.
 
     Raises:
-        InputError: no class folders, a class without images, or split folders instead of class folders.
+        InputError: no class folders, or a class without images.
     """
-    entries = sorted((entry for entry in os.scandir(root) if not _hidden(entry.name)), key=lambda entry: entry.name)
+    entries = _entries(root)
     folders = [entry for entry in entries if _is_folder(entry)]
     if not folders:
         raise InputError(
             f"{root} holds neither class folders, nor a labels.csv, nor Parquet files. "
             "Put the images of each class into a folder of its own, or write a labels.csv (columns file, label)."
         )
-    splits = sorted(entry.name for entry in folders if entry.name.lower() in SPLITS)
-    if splits and len(splits) == len(folders):
-        raise InputError(f"{root} holds the splits {', '.join(splits)}, not classes. Give one of them: {splits[0]!r}.")
     files: list[str] = []
     labels: list[str | None] = []
     problems: dict[int, str] = {}
@@ -59,6 +56,23 @@ def list_class_folders(root: Path) -> Listing:
     check_unique(ids, str(root))
     classes = tuple(_readable(folder.name) for folder in folders)
     return Listing(ids, FileSource(root, tuple(files)), labels, classes=classes, problems=problems)
+
+
+def split_folder(root: Path, split: str | None) -> Path:
+    """The folder of a split, as ImageNet has `train` and `val`; the root itself where it holds no splits.
+
+    Without a split, a root with nothing but split folders means its `train`.
+
+    Raises:
+        InputError: no such split, or several of which none is `train`.
+    """
+    folders = [entry.name for entry in _entries(root) if _is_folder(entry)]
+    splits = [name for name in folders if name.lower() in SPLITS]
+    if split is None and (not splits or len(splits) < len(folders)):
+        return root
+    if not splits:
+        raise InputError(f"{root} has no splits, so '#{split}' means nothing. Give the path alone.")
+    return root / check_split(split, splits, root)
 
 
 def _walk(root: Path, folder: os.DirEntry[str]) -> Iterator[tuple[str, str | None]]:
@@ -92,6 +106,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # links that go round in circles
         return False
+
+
+def _entries(root: Path) -> list[os.DirEntry[str]]:
+    return sorted((entry for entry in os.scandir(root) if not _hidden(entry.name)), key=lambda entry: entry.name)
 
 
 def _hidden(name: str) -> bool:

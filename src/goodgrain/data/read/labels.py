@@ -9,27 +9,33 @@ import numpy as np
 
 from goodgrain.checks import Positions
 from goodgrain.data.pool import OOD, UNLABELED
+from goodgrain.data.read.label_arrays import column_values, read_npy, read_torch
 from goodgrain.data.read.listing import ID_COLUMNS, Label, check_column, check_unique, plain_labels, read_csv
-from goodgrain.data.read.parquet import class_names, read_schema, read_table
+from goodgrain.data.read.parquet import class_names, named_values, read_schema, read_table
 from goodgrain.errors import InputError, UnknownName
 
 MISSING = -3  # where a label should be and is not
+TRUTHS = ("clean_label", "clean_coarse_label")  # of fine and of coarse classes
 
 Column = Callable[[str], Sequence[object]]  # the values of a column by its name
 
 
-def read_labels(spec: str | Path, ids: Sequence[str], problems: Mapping[int, str]) -> list[Label]:
-    """One label per image out of "FILE" or "FILE:COLUMN" (CSV, Parquet or NPY).
+def read_labels(
+    spec: str | Path, ids: Sequence[str], problems: Mapping[int, str], own: Sequence[Label] | None = None
+) -> list[Label]:
+    """One label per image out of "FILE" or "FILE:COLUMN" (CSV, Parquet, NPY or PT).
 
-    Rows are matched by a column of ids where the file has one that knows the images, else by their order.
+    Rows are matched by a column of ids where the file has one that knows the images, else by their order. In the
+    latter case the file's clean labels, where it has them, tell whether the order can be right.
 
     Args:
         spec: the file and, after a colon, the column; not needed where only one column can be meant.
         ids: the n images of the dataset.
         problems: rows of the dataset that are not used and need no label.
+        own: the labels that the dataset itself has.
 
     Raises:
-        InputError: no such file or column, ids that match in part only, or another number of rows.
+        InputError: no such file or column, ids that match in part only, another number of rows, or another order.
     """
     path, column = _parse(spec)
     columns, values_of = _open_table(path)
@@ -57,6 +63,8 @@ def read_labels(spec: str | Path, ids: Sequence[str], problems: Mapping[int, str
             f"{path.name} has {len(values)} labels for {len(ids)} images, and no column that holds the images' ids. "
             "Give one row per image in the same order, or add a column 'id'."
         )
+    if own is not None:
+        _check_order([values_of(name) for name in TRUTHS if name in columns], own, path)
     return values
 
 
@@ -127,7 +135,7 @@ def _parse(spec: str | Path) -> tuple[Path, str | None]:
     name, colon, column = str(spec).rpartition(":")
     if colon and Path(name).is_file():
         return Path(name), column
-    raise InputError(f"there is no label file {name or str(spec)}. Give FILE or FILE:COLUMN (CSV, Parquet or NPY).")
+    raise InputError(f"there is no label file {name or str(spec)}. Give FILE or FILE:COLUMN (CSV, Parquet, NPY or PT).")
 
 
 def _open_table(path: Path) -> tuple[list[str], Column]:
@@ -137,23 +145,27 @@ def _open_table(path: Path) -> tuple[list[str], Column]:
         return list(table), table.__getitem__
     if kind == ".parquet":
         return read_schema(path).names, lambda name: _parquet_values(path, name)
-    if kind == ".npy":
-        try:
-            with path.open("rb") as file:
-                array = np.lib.format.read_array(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, MemoryError) as reason:
-            raise InputError(f"{path} cannot be read as a plain array: {reason}.") from reason
-        if array.ndim != 1:
-            raise InputError(f"{path.name} should hold one label per image on 1 axis; its shape is {array.shape}.")
-        return ["label"], lambda _: array.tolist()
-    raise InputError(f"{path} is no label file: a .csv, .parquet or .npy file is needed.")
+    if kind in (".npy", ".pt", ".pth"):
+        arrays = read_npy(path) if kind == ".npy" else read_torch(path)
+        return list(arrays), lambda name: column_values(arrays, name, path)
+    raise InputError(f"{path} is no label file: a .csv, .parquet, .npy or .pt file is needed.")
 
 
 def _parquet_values(path: Path, column: str) -> Sequence[object]:
-    """The values of a column; integers that stand for names, by the file's own order, become these names."""
-    values: list[object] = read_table(path, [column]).column(0).to_pylist()
-    names = class_names(read_schema(path), column) or ()
-    return [names[value] if isinstance(value, int) and 0 <= value < len(names) else value for value in values]
+    return named_values(read_table(path, [column]).column(0).to_pylist(), class_names(read_schema(path), column))
+
+
+def _check_order(truths: Sequence[Sequence[object]], own: Sequence[Label], path: Path) -> None:
+    """Refuse a file whose true labels contradict the data's own: its rows are those of other images."""
+    if not truths or not all(isinstance(label, int) for values in (own, *truths) for label in values):
+        return
+    different = min(sum(mine != theirs for mine, theirs in zip(own, truth, strict=True)) for truth in truths)
+    if different > len(own) / 2:
+        raise InputError(
+            f"{path.name} follows another order than the images: its clean labels differ from the data's own in "
+            f"{different} of {len(own)} rows. Give the file for this layout: of CIFAR-N the .pt file for CIFAR as "
+            "published, as its .npy files follow TensorFlow."
+        )
 
 
 def _choose_column(columns: list[str], asked: str | None, keys: Sequence[str], path: Path) -> str:

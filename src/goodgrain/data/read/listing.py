@@ -61,6 +61,14 @@ def check_column(column: str, columns: Sequence[str], where: str) -> str:
     return column
 
 
+def check_split(split: str | None, known: Sequence[str], folder: Path) -> str:
+    """A split that was asked for, "train" without one, or a sentence that lists what is there."""
+    chosen = split or "train"
+    if chosen not in known:
+        raise InputError(f"{folder} holds the splits {', '.join(known)}. Name one of them: '{folder.name}#SPLIT'.")
+    return chosen
+
+
 def read_csv(path: Path) -> dict[str, list[str]]:
     """Columns of a CSV file with a header, as stripped strings; rows that are too short are filled with "".
 

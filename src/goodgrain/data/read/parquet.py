@@ -56,12 +56,13 @@ def list_parquet(
         id_name = None
     wanted += [name for name in (clean, id_name) if name is not None and name not in wanted]
     table = _read(files, wanted)
+    classes = None if named is None else class_names(schema, named)
     return Listing(
         _ids(table, id_name, files, demanded=id_column is not None),
         EncodedSource(_bytes(table.column(image))),
         None if label is None else plain_labels(table.column(label).to_pylist(), f"column {label!r}"),
-        None if clean is None else plain_labels(table.column(clean).to_pylist(), f"column {clean!r}"),
-        classes=None if named is None else class_names(schema, named),
+        None if clean is None else _clean_labels(table, clean, schema, classes),
+        classes=classes,
     )
 
 
@@ -98,6 +99,12 @@ def class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
     except (KeyError, TypeError, ValueError):
         return None
     return names or None
+
+
+def named_values(values: Sequence[object], names: Sequence[str] | None) -> list[object]:
+    """Integers that stand for names, by a column's own order, as these names; everything else as it is."""
+    known = names or ()
+    return [known[value] if isinstance(value, int) and 0 <= value < len(known) else value for value in values]
 
 
 def read_schema(file: Path) -> pa.Schema:
@@ -142,6 +149,15 @@ def _read(files: Sequence[Path], columns: list[str]) -> pa.Table:
         return pa.concat_tables(parts, promote_options="permissive")
     except pa.ArrowException as reason:
         raise InputError(f"the columns of {files[0].name} and its neighbours differ in type: {reason}.") from reason
+
+
+def _clean_labels(
+    table: pa.Table, column: str, schema: pa.Schema, classes: Sequence[str] | None
+) -> Sequence[int | str | None]:
+    """True labels; by name where the column orders the classes in its own way."""
+    values: list[object] = table.column(column).to_pylist()
+    names = None if classes is None else class_names(schema, column)
+    return plain_labels(named_values(values, names), f"column {column!r}")
 
 
 def _holds_images(kind: pa.DataType) -> bool:

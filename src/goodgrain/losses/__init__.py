@@ -1,0 +1,27 @@
+"""What one training step adds: tensors in, scalars out."""
+
+from goodgrain.losses.contrastive import nt_xent
+from goodgrain.losses.mixmatch import (
+    mix,
+    negative_entropy,
+    refine,
+    sharpen,
+    soft_cross_entropy,
+    squared_error,
+    uniform_divergence,
+)
+from goodgrain.losses.noisy import class_balance, consistency, sop
+
+__all__ = [
+    "class_balance",
+    "consistency",
+    "mix",
+    "negative_entropy",
+    "nt_xent",
+    "refine",
+    "sharpen",
+    "soft_cross_entropy",
+    "sop",
+    "squared_error",
+    "uniform_divergence",
+]

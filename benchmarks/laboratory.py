@@ -96,6 +96,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "margin": {"method": "margin"},
     "k_center": {"method": "k_center"},
     "forgetting": {"method": "forgetting"},
+    "forgetting, learned only": {"method": "forgetting", "never_learned": "least"},
     "grand": {"method": "grand"},
     "ssp": {"method": "ssp"},
     "moderate": {"method": "moderate"},

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tests.learn.toys import PerExample, TwoNetworks, blobs, flat
 
 from goodgrain.errors import GoodgrainError, InputError
+from goodgrain.learn import LEARNERS as LEARNERS_BY_NAME
 from goodgrain.learn import SOP, DivideMix, SimCLR, Standard, fit
 
 LEARNERS = {
@@ -69,41 +71,78 @@ SCRIPT = """
 import sys
 import torch
 torch.set_num_threads(1)
-from goodgrain.learn import SOP, DivideMix, SimCLR, Standard, fit
+from goodgrain.learn import LEARNERS, fit
 from tests.learn.toys import blobs
 def told(epoch, step, steps, terms):
     print(epoch, step, flush=True)
-learner = Standard()
-fit(learner, blobs(240), epochs=12, seed=1, checkpoint=sys.argv[1], progress=told, device="cpu")
-torch.save(learner.network.state_dict(), sys.argv[2])
+learner = LEARNERS[sys.argv[1]](flip=False)
+fit(learner, blobs(240), epochs=12, seed=1, checkpoint=sys.argv[2], progress=told, device="cpu")
+torch.save({name: part.state_dict() for name, part in learner.saved().items()}, sys.argv[3])
 """
 
 
+def final_state(name):
+    """What an undisturbed training ends with, on one thread like the script's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        learner = LEARNERS_BY_NAME[name](flip=False)
+        fit(learner, blobs(240), epochs=12, seed=1, device="cpu")
+    finally:
+        torch.set_num_threads(threads)
+    return flat_state({part: value.state_dict() for part, value in learner.saved().items()})
+
+
+def flat_state(state, prefix=""):
+    """Every tensor and number of a nested state, by its path."""
+    if isinstance(state, dict):
+        return {
+            path: leaf for key, value in state.items() for path, leaf in flat_state(value, f"{prefix}.{key}").items()
+        }
+    if isinstance(state, list):
+        return flat_state(dict(enumerate(state)), prefix)
+    return {prefix: state.numpy().tobytes() if isinstance(state, torch.Tensor) else state}
+
+
+def start(name, path, final, root):
+    paths = os.pathsep.join([str(root), *sys.path])
+    command = [sys.executable, "-c", SCRIPT, name, str(path), str(final)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
+
+
 def test_killed_and_called_again_it_ends_with_the_same_bits(tmp_path, request):
-    path, final = tmp_path / "training.pt", tmp_path / "final.pt"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(request.config.rootpath), *sys.path])}
-    command = [sys.executable, "-c", SCRIPT, str(path), str(final)]
+    path, final, root = tmp_path / "training.pt", tmp_path / "final.pt", request.config.rootpath
     for lines in (17, 60):  # in the first epochs, then some epochs later; somewhere between two steps or in a write
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        with start("sop", path, final, root) as child:
             for _ in range(lines):
                 child.stdout.readline()
             child.send_signal(signal.SIGKILL)
         assert child.returncode == -signal.SIGKILL
         assert path.exists()
         assert not final.exists()
-    finished = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert int(finished.stdout.split()[0]) > 0  # it went on and did not start over
+    with start("sop", path, final, root) as child:
+        told = child.stdout.read()
+    assert int(told.split()[0]) > 0  # it went on and did not start over
+    assert flat_state(torch.load(final, weights_only=True)) == final_state("sop")
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        learner = Standard()
-        fit(learner, blobs(240), epochs=12, seed=1, device="cpu")
-    finally:
-        torch.set_num_threads(threads)
-    saved = torch.load(final, weights_only=True)
-    for name, value in learner.network.state_dict().items():
-        assert torch.equal(saved[name], value), name
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", LEARNERS_BY_NAME)
+def test_ten_kills_at_random_moments_change_nothing(name, tmp_path, request):
+    path, final, root = tmp_path / "training.pt", tmp_path / "final.pt", request.config.rootpath
+    rng = np.random.default_rng(0)
+    for _ in range(10):  # each within the next epoch or a little later, between two steps, in one, or in a write
+        with start(name, path, final, root) as child:
+            for _ in range(int(rng.integers(1, 18))):
+                child.stdout.readline()
+            time.sleep(rng.uniform(0, 0.03))
+            child.kill()
+        assert child.returncode == -signal.SIGKILL
+        assert not final.exists()
+    with start(name, path, final, root) as child:
+        told = child.stdout.read()
+    assert int(told.split()[0]) > 0
+    assert flat_state(torch.load(final, weights_only=True)) == final_state(name)
 
 
 def test_a_finished_training_is_taken_up_without_a_step(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from goodgrain.errors import InputError
+from goodgrain.errors import InputError, UnknownName
 from goodgrain.scores import aum, el2n, forgetting, grand, small_loss
 
 
@@ -27,6 +27,9 @@ def test_forgetting_by_hand():
         dtype=bool,
     )
     np.testing.assert_array_equal(forgetting(correct), [0, 0, 2, 1, 4])
+    np.testing.assert_array_equal(forgetting(correct, never_learned="least"), [0, 0, 2, 1, 0])
+    with pytest.raises(UnknownName, match="no never_learned 'last'. Did you mean 'least'"):
+        forgetting(correct, never_learned="last")
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 8), st.integers(1, 8))))

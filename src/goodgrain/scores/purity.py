@@ -45,4 +45,5 @@ def label_agreement(features: ArrayLike, labels: ArrayLike, *, neighbors: int = 
     voted = y[positions]
     votes = np.zeros((len(x), int(y.max()) + 1))
     np.add.at(votes, (np.arange(len(x))[:, None], voted), 1.0)
-    return votes.max(axis=1) / k
+    share: NDArray[np.float64] = votes.max(axis=1) / k
+    return share

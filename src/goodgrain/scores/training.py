@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from goodgrain.checks import Floats, Positions, check_labels, check_numbers, check_probabilities, check_scores
+from goodgrain.checks import Floats, Positions, check_labels, check_numbers, check_probabilities, check_scores, lookup
 from goodgrain.errors import InputError
 
 
@@ -28,20 +28,23 @@ def small_loss(losses: ArrayLike) -> NDArray[np.float64]:
     return -check_scores(losses, name="losses")
 
 
-def forgetting(correct: ArrayLike) -> NDArray[np.float64]:
+def forgetting(correct: ArrayLike, *, never_learned: str = "most") -> NDArray[np.float64]:
     """How often an example went from right to wrong: the most forgotten first (Forgetting; Toneva et al. 2019).
 
-    An example that was never right counts as the most forgotten of all: its score is e, the number of epochs, which
-    no count of forgetting can reach.
+    By default an example that was never right counts as the most forgotten of all: its score is e, the number of
+    epochs, which no count of forgetting can reach. Under wrong labels these are mostly the wrong ones, so that they
+    come first; the shares of wrong labels that table 5.5 gives for this method fit `never_learned="least"`.
 
     Args:
         correct: (e, n) bool, whether the given label was predicted, per epoch.
+        never_learned: "most" or "least": what is right in no epoch is forgotten so often.
 
     Returns:
-        (n,) counts from 0 to e // 2, or e where the example was never learned.
+        (n,) counts from 0 to e // 2; e or 0 where the example was never learned.
 
     Raises:
         InputError: not an (e, n) array of booleans (or of 0 and 1).
+        UnknownName: `never_learned` is neither.
 
     Example:
         >>> forgetting([[True, False, True], [False, False, True], [True, False, True]])
@@ -49,7 +52,8 @@ def forgetting(correct: ArrayLike) -> NDArray[np.float64]:
     """
     right = _check_correct(correct)
     events = (right[:-1] & ~right[1:]).sum(axis=0).astype(np.float64)
-    return np.where(right.any(axis=0), events, float(len(right)))
+    unlearned = lookup("never_learned", {"most": float(len(right)), "least": 0.0}, never_learned)
+    return np.where(right.any(axis=0), events, unlearned)
 
 
 def grand(probabilities: ArrayLike, labels: ArrayLike, features: ArrayLike) -> NDArray[np.float64]:

@@ -60,6 +60,7 @@ class Options:
         gain: "own" or "coverage" (prune4rel).
         similarity: "cosine" or "shifted" (prune4rel).
         temperature: eta of the utility (prune4rel).
+        never_learned: "most" or "least" forgotten (forgetting).
     """
 
     seed: int = 0
@@ -68,6 +69,7 @@ class Options:
     gain: str = "own"
     similarity: str = "cosine"
     temperature: float = 1.0
+    never_learned: str = "most"
 
 
 Select = Callable[[Observations, Rulebook, Options], Selection]
@@ -241,7 +243,11 @@ METHODS: Mapping[str, Method] = {
         "the example farthest from all picks",
     ),
     "forgetting": Method(
-        _ranked(lambda seen: training.forgetting(_there(seen.correct))),
+        lambda seen, rules, options: top_k(
+            training.forgetting(_there(seen.correct), never_learned=options.never_learned),
+            rules.budget,
+            **rules.arguments(),
+        ),
         ("correct",),
         "what was learned and forgotten most often",
     ),

@@ -24,10 +24,12 @@ import torch
 from chapter5_data import DATASETS
 
 from goodgrain import Observations
+from goodgrain.checks import budget_count
 from goodgrain.data.pool import Pool
 from goodgrain.learn import Standard, fit, observe, predict
 from goodgrain.learn.published import make_learner
 from goodgrain.learn.streams import stream_seed
+from goodgrain.scores.suspects import suspects
 from goodgrain.scores.training import grand
 from goodgrain.select.methods import METHODS, Options, Rulebook, relabeling_inputs, select
 from goodgrain.select.neighborhood import neighborhood_confidence
@@ -104,6 +106,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "own, balanced": {"method": "prune4rel"},
     "coverage": {"method": "prune4rel", "balanced": False, "gain": "coverage"},
     "coverage, balanced": {"method": "prune4rel", "gain": "coverage"},
+    "own, balanced, suspects dropped": {"method": "prune4rel", "drop_suspects": True},
+    "coverage, balanced, suspects dropped": {"method": "prune4rel", "gain": "coverage", "drop_suspects": True},
+    "uniform, suspects dropped": {"method": "uniform", "drop_suspects": True},
     "own, balanced, diff_prob": {"method": "prune4rel", "confidence": "diff_prob"},
     "own, balanced, 4 views": {"method": "prune4rel", "views": 4},
     "own, balanced, 0.80": {"method": "prune4rel", "threshold": 0.80},
@@ -228,6 +233,7 @@ def selected(cell: Cell, seen: Observations, threshold: float | None) -> tuple[O
     """
     asked = {key: value for key, value in VARIANTS[cell.variant].items() if key != "views"}
     method, balanced = asked.pop("method"), asked.pop("balanced", None)
+    dropped = suspects(seen.labels, seen.probabilities).positions if asked.pop("drop_suspects", False) else None
     options = Options(seed=stream_seed(cell.seed, "select"), **asked)
     if "threshold" not in asked:
         if threshold is None:
@@ -235,7 +241,8 @@ def selected(cell: Cell, seen: Observations, threshold: float | None) -> tuple[O
         options = replace(options, threshold=threshold)
     turns = METHODS[method].balanced if balanced is None else balanced
     start = time.perf_counter()
-    picked = select(method, seen, Rulebook(cell.keep, seen.labels if turns else None), options).positions
+    rules = Rulebook(budget_count(cell.keep, n=len(seen)), seen.labels if turns else None, must_drop=dropped)
+    picked = select(method, seen, rules, options).positions
     return options, picked, time.perf_counter() - start
 
 
@@ -320,6 +327,7 @@ def command(
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--scale", choices=SCALES, default="laptop")
     parser.add_argument("--only", help="run only the cells whose name begins so: data/learner/method/keep/seed")
+    parser.add_argument("--seeds", type=int, nargs="+", help="run only these seeds")
     parser.add_argument("--print", action="store_true", help="run nothing, print what was measured")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the cores")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so many minutes")
@@ -332,6 +340,7 @@ def command(
     wanted = [cell for cell in cells(SCALES[asked.scale]) if cell.name.startswith(asked.only or "")]
     if not asked.print:
         laboratory.work.mkdir(parents=True, exist_ok=True)
-        work_through(laboratory, wanted, workers=asked.workers, minutes=asked.minutes)
+        now = [cell for cell in wanted if asked.seeds is None or cell.seed in asked.seeds]
+        work_through(laboratory, now, workers=asked.workers, minutes=asked.minutes)
     measured = laboratory.measured()
     show(asked.scale, {cell: measured[cell] for cell in wanted if cell in measured})

@@ -9,6 +9,7 @@ from PIL import Image
 
 from goodgrain.data import OOD, UNLABELED, Pool
 from goodgrain.data import images as images_module
+from goodgrain.data import pool as pool_module
 from goodgrain.data.images import FileSource
 from goodgrain.errors import InputError
 
@@ -148,3 +149,18 @@ def test_positions_outside_are_refused(positions, sentence):
         pool_of().images(positions)
     with pytest.raises(InputError):
         pool_of().subset(positions)
+
+
+def test_a_large_pool_is_known_by_a_sample_of_its_pixels(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (50, 4, 4), dtype=np.uint8)
+    monkeypatch.setattr(images_module, "MEMORY_CAP", 50 * 16 - 1)
+    monkeypatch.setattr(pool_module, "_FINGERPRINT_SAMPLE", 8)
+    pool = Pool.from_arrays(images, np.arange(50) % 2)
+    assert not pool.in_memory
+    seen, take = [], Pool.images
+    monkeypatch.setattr(Pool, "images", lambda self, rows: (seen.extend(rows), take(self, rows))[1])
+    before = pool.fingerprint()
+    assert seen == [0, 7, 14, 21, 28, 35, 42, 49]
+    images[14] += 1  # one of the sample
+    assert Pool.from_arrays(images, np.arange(50) % 2).fingerprint() != before
+    assert Pool.from_arrays(images, 1 - np.arange(50) % 2).fingerprint() != before

@@ -32,6 +32,9 @@ def look_for_copies(
     """Repeats within the data, and training images that are also in the test set."""
     if pool is None:
         return None, None
+    if not pool.in_memory:
+        watch.stage(f"{len(pool):,} images are too many to look for duplicates among them: left out")
+        return None, None
     watch.stage("looking for duplicates")
     copies = find_duplicates(pool, threshold=near)
     overlap = None if test is None else find_overlap(pool, test, threshold=near)

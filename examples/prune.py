@@ -1,4 +1,4 @@
-"""Prune a noisy image set three ways: by one call, from your own embeddings, and with rules.
+"""Prune a noisy image set four ways: by one call, from own embeddings, with rules, and for a learner that relabels.
 
 python examples/prune.py
 """
@@ -38,3 +38,13 @@ print("first picks:", train.ids[picks.positions[:5]].tolist())
 seen = goodgrain.Observations(ids=train.ids, labels=train.labels, features=embeddings, probabilities=probabilities)
 ruled = select("moderate", seen, Rulebook(50, train.labels, quotas={0: 5}, must_keep=[7], must_drop=[8]))
 print("per class:", np.bincount(train.labels[ruled.positions]).tolist())
+
+# 4. A learner that corrects labels, on what the first warm-up saw; then the trained model, as anyone would use it.
+relabeled = goodgrain.prune(
+    train, test=test, observations=result.folder / "observations", keep=0.5, output=folder / "sop", flip=False,
+    learner="sop", epochs=15,
+)  # fmt: skip
+(part,) = relabeled.metrics["budgets"]
+print(f"SOP+: accuracy {part['accuracy_mean']:.3f}, {part['corrected_mean']:.3f} of the wrong labels put right")
+model = goodgrain.load(relabeled.folder)
+print("the first test digits:", model.predict(test.images(np.arange(5))).tolist())

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import goodgrain
-from conftest import QUICK, results_of, shapes
+from conftest import QUICK, own_observations, results_of, shapes
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.pipelines.prune_config import PruneConfig, under_recipe
 
@@ -62,6 +62,11 @@ def test_a_rehearsal_knows_its_truth(tmp_path):
     assert 'noise = "symmetric:0.4"' in (tmp_path / "run" / "config.toml").read_text()
     with pytest.raises(InputError, match=r"holds another run: its fingerprint.data is"):
         goodgrain.prune(clean, output=tmp_path / "run", **{**asked, "noise": "symmetric:0.2"})
+
+
+def test_a_rehearsal_needs_images(tmp_path):
+    with pytest.raises(InputError, match="noise needs data whose labels it can change; only observations came"):
+        goodgrain.prune(observations=own_observations(), keep=10, output=tmp_path / "run", noise="symmetric:0.4")
 
 
 def test_a_recipe_fills_in_what_was_not_asked():

@@ -163,7 +163,9 @@ def prune(
         "reading the test images", test, watch, **(reading | {"image_size": size_of(pool, image_size)})
     )
     pool, held_out = named_classes(pool, class_names), named_classes(held_out, class_names)
-    if noise is not None and pool is not None:
+    if noise is not None:
+        if pool is None:
+            raise InputError("noise needs data whose labels it can change; only observations came. Leave noise out.")
         pool = rehearse(pool, noise, seed=asked.seed)
     held_out = under_classes(held_out, pool)
     check_pools(pool, held_out)

@@ -17,6 +17,8 @@ from goodgrain.learn.learners.standard import Standard
 LEARNERS: Mapping[str, Callable[..., Learner]] = {"ce": Standard, "sop": SOP, "dividemix": DivideMix}
 """Plain cross-entropy, SOP+ and DivideMix."""
 
+TITLES: Mapping[str, str] = {"ce": "cross-entropy", "sop": "SOP+", "dividemix": "DivideMix"}
+
 
 @dataclass(frozen=True)
 class Published:

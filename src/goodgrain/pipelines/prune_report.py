@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from goodgrain.data.duplicates import Duplicates
+from goodgrain.learn.published import TITLES
 from goodgrain.pipelines.prune_config import PruneConfig
 from goodgrain.pipelines.prune_inputs import IN_MEMORY
 from goodgrain.pipelines.prune_results import Outcome, Score, measure
@@ -58,6 +59,7 @@ def _facts(
             if score.accuracy
         ],
         accuracy_on="the test set" if test is None else f"the test set ({len(test):,} images)",
+        learner=TITLES[asked.learner],
         advice=metrics["advice"],
         noise=noise,
         suspects=outcome.suspects,

@@ -83,6 +83,7 @@ class PruneFacts:
         thumbnail: position -> picture.
         accuracy: measured accuracies, of any methods and budgets.
         accuracy_on: what they were measured on.
+        learner: what was trained on the kept part, in words; "" where nothing was.
         advice: where more data stops paying, in one sentence.
         noise: shares of wrong labels.
         suspects: labels that look wrong; None when no labels were judged.
@@ -112,6 +113,7 @@ class PruneFacts:
     thumbnail: Thumbnail | None = None
     accuracy: Sequence[CurvePoint] = ()
     accuracy_on: str = "the test set"
+    learner: str = ""
     advice: str = ""
     noise: Noise | None = None
     suspects: Suspects | None = None

@@ -93,6 +93,9 @@ def _brief(facts: PruneFacts) -> list[Block]:
     if facts.noise is not None and k in facts.noise.budgets:
         kept = facts.noise.share_kept[list(facts.noise.budgets).index(k)]
         items.append(Fact("Label noise", _percent(kept), f"{_percent(facts.noise.share_all)} before"))
+        corrected = dict(zip(facts.noise.budgets, facts.noise.corrected, strict=False)).get(k)
+        if corrected is not None:
+            items.append(Fact("Corrected", _percent(corrected), f"of wrong labels kept{_by(facts)}"))
     if facts.overlap is not None:
         items.append(Fact("In the test set", f"{len(facts.overlap.pairs):,}", "image pairs"))
     if facts.rejected:
@@ -112,13 +115,22 @@ def _accuracy(facts: PruneFacts) -> list[Block]:
     table = Table(
         ("Method", *(f"{budget:,} ({_percent(budget / n)})" for budget in budgets)),
         [(method, *(_measured(measured.get((method, budget))) for budget in budgets)) for method in methods],
-        f"Accuracy in % on {facts.accuracy_on} per number of examples kept, after the last epoch. Seeds: {seeds}.",
+        f"Accuracy in % on {facts.accuracy_on} per number of examples kept, after the last epoch{_with(facts)}. "
+        f"Seeds: {seeds}.",
         frozenset(range(1, len(budgets) + 1)),
     )
     if len(facts.accuracy) == 1:
         return [table]
     reading = "Higher is better; where a line turns flat, more data stops paying. Bars span one standard deviation."
     return [Figure(plots.learning_curve(facts.accuracy), "Accuracy against examples kept", reading), table]
+
+
+def _by(facts: PruneFacts) -> str:
+    return f", by {facts.learner}" if facts.learner else ""
+
+
+def _with(facts: PruneFacts) -> str:
+    return f" of {facts.learner}" if facts.learner else ""
 
 
 def _measured(point: CurvePoint | None) -> str:

@@ -26,7 +26,7 @@ from chapter5_data import DATASETS
 from goodgrain import Observations
 from goodgrain.checks import budget_count
 from goodgrain.data.pool import Pool
-from goodgrain.learn import Standard, fit, observe, predict
+from goodgrain.learn import fit, observe, predict
 from goodgrain.learn.published import make_learner
 from goodgrain.learn.streams import stream_seed
 from goodgrain.scores.suspects import suspects
@@ -50,7 +50,6 @@ class Scale:
         epochs: of the learner.
         keeps: shares kept, in the order in which they are run.
         seeds: of warm-up, selection and learner.
-        warmup: recipe of the warm-up.
         learners: learner -> what it is asked beyond its defaults.
         config: the published configuration that the learners start from; None for the house's own.
         threshold: of Prune4ReL's neighbourhoods: the published one, or None for what `advise_threshold` says.
@@ -63,7 +62,6 @@ class Scale:
     epochs: int
     keeps: tuple[float, ...]
     seeds: tuple[int, ...]
-    warmup: dict[str, Any] = field(default_factory=dict)
     learners: dict[str, dict[str, Any]] = field(default_factory=dict)
     config: str | None = None
     threshold: float | None = None
@@ -206,7 +204,7 @@ class Laboratory:
                 return Observations.read(folder)
             norms = []
             for m in reversed(range(models)):
-                learner = Standard(scale.network, **scale.warmup)
+                learner = make_learner("ce", config=scale.config, network=scale.network)
                 history = fit(
                     learner,
                     train,

@@ -71,4 +71,4 @@ def own_observations(n=60, **columns):
         "probabilities": rng.dirichlet(np.ones(3), size=n),
         **columns,
     }
-    return Observations(ids=[f"row {i}" for i in range(n)], **columns)
+    return Observations(**{"ids": [f"row {i}" for i in range(n)], **columns})

@@ -174,7 +174,7 @@ def test_the_weight_of_the_unlabelled_part_rises_in_a_straight_line():
     assert prepared(blobs(), warmup_epochs=0, ramp_epochs=0)._ramp(0.01) == 1
 
 
-@pytest.mark.parametrize(("epochs", "warmup"), [(1, 1), (14, 1), (16, 2), (100, 10)])
+@pytest.mark.parametrize(("epochs", "warmup"), [(2, 1), (14, 1), (16, 2), (100, 10)])
 def test_the_warm_up_is_a_tenth_of_the_epochs(epochs, warmup):
     assert prepared(blobs(), epochs=epochs)._warmup == warmup
 

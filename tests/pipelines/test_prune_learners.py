@@ -69,6 +69,27 @@ def test_a_rehearsal_needs_images(tmp_path):
         goodgrain.prune(observations=own_observations(), keep=10, output=tmp_path / "run", noise="symmetric:0.4")
 
 
+def test_a_rehearsal_makes_its_own_truth(tmp_path):
+    with pytest.raises(InputError, match="Give noise or clean_labels, not both"):
+        goodgrain.prune(
+            shapes(30, 0), keep=10, output=tmp_path / "run", noise="symmetric:0.4", clean_labels="truth.csv", **QUICK
+        )
+
+
+def test_observations_under_other_labels_are_refused(tmp_path):
+    clean = shapes(60, 0)
+    seen = own_observations(ids=clean.ids, labels=clean.labels)
+    kept = goodgrain.prune(clean, observations=seen, keep=10, output=tmp_path / "same", **{**QUICK, "epochs": 0})
+    assert len(kept.ids) == 10
+    with pytest.raises(InputError, match="made under other labels: 24 of 60 differ from the data's"):
+        goodgrain.prune(clean, observations=seen, keep=10, output=tmp_path / "other", noise="symmetric:0.4", **QUICK)
+
+
+def test_dividemix_that_would_never_divide_is_refused(tmp_path):
+    with pytest.raises(InputError, match="DivideMix warms up for 1 of 1 epochs, so it would never divide"):
+        goodgrain.prune(shapes(30, 0), keep=20, output=tmp_path / "run", learner="dividemix", **{**QUICK, "epochs": 1})
+
+
 def test_a_recipe_fills_in_what_was_not_asked():
     asked = under_recipe({"recipe": "cifar100n", "epochs": 7})
     assert asked == {"recipe": "cifar100n", "model": "preact_resnet18", "warmup_epochs": 30, "epochs": 7}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Annotated
 
@@ -50,6 +51,8 @@ def main(
 
 def run() -> None:
     """Run the command line: errors that a user can mend are one sentence and exit code 2."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # so that --model module:function finds the user's own file
     try:
         app()
     except GoodgrainError as error:

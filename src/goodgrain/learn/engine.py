@@ -26,8 +26,9 @@ class Engine:
     """A device, a precision, and the processes that share the work.
 
     Every process holds the same weights. A step's images are divided, each process computes the gradient of its part,
-    and the mean of the gradients is applied everywhere: the sum over the parts is that of one process alone. Batch
-    normalisation looks at the part; its running statistics are those of the main process.
+    and the mean of the gradients is applied everywhere: for losses that are means over images, that of one process
+    alone. Batch normalisation, and terms about the batch as a whole such as class balance, look at the part; running
+    statistics are those of the main process.
 
     Args:
         device: "auto" (a GPU where there is one), or a torch device such as "cpu" or "cuda". Under a launcher each

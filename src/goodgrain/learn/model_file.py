@@ -184,7 +184,7 @@ def read_model(path: Path) -> SavedModel:
             prefixes=tuple(str(prefix) for prefix in about["prefixes"]),
             tensors=tensors,
         )
-    except (KeyError, TypeError, ValueError) as reason:
+    except (KeyError, TypeError, ValueError, OverflowError) as reason:
         if isinstance(reason, InputError):
             raise
         missing = (

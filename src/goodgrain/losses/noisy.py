@@ -41,6 +41,7 @@ def sop(logits: Tensor, labels: Tensor, u: Tensor, v: Tensor) -> SopTerms:
         The two terms, to be added, and p~ for `class_balance`.
 
     Example:
+        >>> import torch
         >>> terms = sop(torch.tensor([[0.2, 0.5, 0.3]]).log(), torch.tensor([0]), torch.tensor([[0.5]]),
         ...             torch.tensor([[0.0, 0.4, 0.3]]))
         >>> [round(float(value), 4) for value in (terms.cross_entropy, terms.squared_error)]
@@ -67,6 +68,7 @@ def class_balance(probabilities: Tensor) -> Tensor:
         (), least (log c) where the mean prediction is uniform.
 
     Example:
+        >>> import torch
         >>> round(float(class_balance(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))), 4)
         0.6931
     """
@@ -84,6 +86,7 @@ def consistency(weak_logits: Tensor, strong_logits: Tensor) -> Tensor:
         (), the mean over the batch.
 
     Example:
+        >>> import torch
         >>> weak, strong = torch.tensor([[0.2, 0.5, 0.3]]).log(), torch.tensor([[0.1, 0.6, 0.3]]).log()
         >>> round(float(consistency(weak, strong)), 5)
         0.04747

@@ -91,7 +91,10 @@ def _build(spec: str, classes: int, channels: int, size: tuple[int, int]) -> nn.
     offered = {"classes": classes, "channels": channels, "size": size}
     taken = inspect.signature(function).parameters
     open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values())
-    network = function(**{name: value for name, value in offered.items() if open_ended or name in taken})
+    try:
+        network = function(**{name: value for name, value in offered.items() if open_ended or name in taken})
+    except TypeError as reason:
+        raise InputError(f"{spec} cannot be called with {', '.join(offered)}: {reason}.") from reason
     if not isinstance(network, nn.Module):
         raise InputError(f"{spec} should return a torch.nn.Module; it returns {type(network).__name__}.")
     return network
@@ -103,7 +106,7 @@ def _imported(spec: str) -> Callable[..., nn.Module]:
         raise UnknownName("network", spec, _NETWORKS)
     try:
         function: Callable[..., nn.Module] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as reason:
+    except (ImportError, AttributeError, TypeError, ValueError) as reason:
         raise InputError(f"the network {spec} cannot be imported: {reason}. Give package.module:function.") from reason
     return function
 

@@ -146,6 +146,8 @@ class _Table:
     """A table whose columns are read by name."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder. For texts give one CSV, JSONL or Parquet file in it.")
         if not path.is_file():
             raise InputError(f"{path} does not exist. Give a CSV, JSONL or Parquet file with a column of texts.")
         self.path, self.name, self._kind = path, path.name, path.suffix.lower()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from goodgrain.data.views import to_pixels
 from goodgrain.errors import InputError
@@ -78,7 +79,12 @@ def name_of(model: Model) -> str:
 
 
 def fingerprint_of(model: Model) -> str | None:
-    """A sha256 over the files of a model that has any, so that other weights in the same place are another run."""
+    """A sha256 over a model's files or weights, so that other weights in the same place are another run.
+
+    None for functions and for names that a hub resolves: they are known by their name alone.
+    """
+    if hasattr(model, "infer"):
+        return _weights_of(model)
     if not isinstance(model, str | Path) or not Path(model).exists():
         return None
     place = Path(model)
@@ -88,6 +94,20 @@ def fingerprint_of(model: Model) -> str | None:
         digest.update(str(file.relative_to(place)).encode())
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _weights_of(model: object) -> str | None:
+    """A sha256 over every tensor that a learner or a loaded model consists of."""
+    digest = hashlib.sha256()
+    parts = list(model.saved().values()) if hasattr(model, "saved") else [getattr(model, "networks", None)]
+    modules = [part for part in parts if isinstance(part, torch.nn.Module)]
+    if not modules:
+        return None
+    for module in modules:
+        for name, tensor in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

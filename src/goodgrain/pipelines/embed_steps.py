@@ -66,6 +66,7 @@ def assemble(run: RunFolder, source: Source, asked: EmbedConfig, watch: Monitor)
     if "labels" in columns and "probabilities" in columns:
         given = columns["probabilities"][np.arange(len(source)), columns["labels"]]
         columns["losses"] = -np.log(np.maximum(given, np.finfo(np.float32).tiny))
+    shutil.rmtree(run.path(f"{_PARTS}/whole"), ignore_errors=True)  # what a kill left of it may be no observations
     made_at = Observations(ids=source.ids, **columns).save(run.path(f"{_PARTS}/whole"))
     for file in sorted(made_at.iterdir(), key=lambda file: file.name == DONE):
         os.replace(file, run.path(file.name))

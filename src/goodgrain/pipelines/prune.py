@@ -166,6 +166,8 @@ def prune(
     if noise is not None:
         if pool is None:
             raise InputError("noise needs data whose labels it can change; only observations came. Leave noise out.")
+        if clean_labels is not None:
+            raise InputError("noise takes the labels as they are for the truth. Give noise or clean_labels, not both.")
         pool = rehearse(pool, noise, seed=asked.seed)
     held_out = under_classes(held_out, pool)
     check_pools(pool, held_out)
@@ -192,8 +194,8 @@ def prune(
             "observations": None if given is None else given.fingerprint(),
         },
     }
-    main = Engine(device, asked.precision).main  # under a launcher, one process writes
-    with (RunFolder if main else FollowedRun)(output, table) as run:
+    engine = Engine(device, asked.precision)
+    with (RunFolder if engine.main else FollowedRun)(output, table) as run:  # under a launcher, one process writes
         run.log("started", n=n, counts=list(counts))
         copies, overlap = look_for_copies(run, pool, held_out, asked.near, watch)
         if seen is None:
@@ -211,6 +213,7 @@ def prune(
             )
             for method in asked.methods
         }
+        selections = engine.told(selections)  # another last bit in one process would train it on other images
         selection = selections[asked.method]
         outcome = Outcome(
             config=asked,

@@ -13,6 +13,7 @@ import numpy as np
 from goodgrain.checks import check_within, lookup
 from goodgrain.errors import InputError
 from goodgrain.learn.engine import PRECISIONS
+from goodgrain.learn.learners.dividemix import settled_warmup
 from goodgrain.learn.published import LEARNERS
 from goodgrain.learn.published import PUBLISHED as RECIPES
 from goodgrain.neighbors import SIMILARITIES
@@ -110,6 +111,9 @@ class PruneConfig:
             lookup("pruning method to compare with", {**METHODS, WHOLE: None}, name)
         lookup("learner", LEARNERS, self.learner)
         lookup("precision", PRECISIONS, self.precision)
+        if self.learner == "dividemix" and self.epochs:
+            own = {} if self.recipe is None else lookup("recipe", RECIPES, self.recipe).own.get("dividemix", {})
+            settled_warmup(own.get("warmup_epochs"), self.epochs)
         if self.recipe is not None:
             own = lookup("recipe", RECIPES, self.recipe).own
             if self.relabels:

@@ -121,6 +121,12 @@ def aligned(given: Observations, pool: Pool | None) -> Observations:
             "Their ids should be those of the data."
         )
     rows = given.rows([order[name] for name in pool.ids.tolist()])
+    different = 0 if rows.labels is None else int((rows.labels != pool.labels).sum())
+    if different:
+        raise InputError(
+            f"the observations were made under other labels: {different} of {len(pool)} differ from the data's, so "
+            "their losses and probabilities are not about these. Observe the data under the labels that you prune."
+        )
     return rows.with_columns(ids=pool.ids, labels=pool.labels)
 
 

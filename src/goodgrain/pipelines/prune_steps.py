@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from goodgrain.checks import Positions
 from goodgrain.data.duplicates import Duplicates, find_duplicates, find_overlap
 from goodgrain.data.pool import Pool
-from goodgrain.learn import SimCLR, Standard, fit, make_learner, observe, predict
+from goodgrain.learn import SimCLR, fit, make_learner, observe, predict
+from goodgrain.learn.engine import Engine
 from goodgrain.learn.model_file import save_model
 from goodgrain.learn.streams import stream_seed
 from goodgrain.metrics import accuracy, relabeling_accuracy
@@ -44,12 +45,12 @@ def look_for_copies(
 
 def warm_up_and_observe(run: RunFolder, pool: Pool, asked: PruneConfig, device: str, watch: Monitor) -> Observations:
     """Warm up, observe, and keep what was seen; with several models, also every model's gradient norms."""
-    if run.has("observations"):
+    if Engine(device).told(run.has("observations")):
         return Observations.read(run.path("observations"))
     norms = []
     models = asked.models
     for m in range(models):
-        learner = Standard(asked.model, flip=asked.flip)
+        learner = make_learner("ce", config=asked.recipe, network=asked.model, flip=asked.flip)
         what = "warm-up" if models == 1 else f"warm-up {m + 1} of {models}"
         history = fit(
             learner,

@@ -159,6 +159,11 @@ def _check_order(truths: Sequence[Sequence[object]], own: Sequence[Label], path:
     """Refuse a file whose true labels contradict the data's own: its rows are those of other images."""
     if not truths or not all(isinstance(label, int) for values in (own, *truths) for label in values):
         return
+    lengths = {len(truth) for truth in truths} - {len(own)}
+    if lengths:
+        raise InputError(
+            f"{path.name} has {lengths.pop()} clean labels for {len(own)} images. Give the file of this set."
+        )
     different = min(sum(mine != theirs for mine, theirs in zip(own, truth, strict=True)) for truth in truths)
     if different > len(own) / 2:
         raise InputError(

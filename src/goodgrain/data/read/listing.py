@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from goodgrain.data.images import ImageSource
 from goodgrain.data.pool import OOD, UNLABELED
 from goodgrain.errors import InputError
@@ -106,7 +108,9 @@ def plain_labels(values: Sequence[object], where: str) -> list[Label]:
 
 
 def _plain(value: object, where: str) -> Label:
-    if value is None or value == "" or value != value:  # NaN is the one value that differs from itself
+    if isinstance(value, float | np.floating) and np.isnan(value):
+        return None
+    if value is None or (isinstance(value, str) and value == ""):
         return None
     if isinstance(value, str):
         return value

@@ -122,13 +122,12 @@ class DivideMix:
         """Build both networks and their optimisers afresh.
 
         Raises:
-            InputError: fewer than two labelled images.
+            InputError: fewer than two labelled images, or no epoch after the warm-up.
         """
         self._positions = labeled_positions(pool)
         self._engine, self._seed, self._epochs, self.device = run.engine, run.seed, run.epochs, run.device
         self._size = self._recipe.batch_size or max(16, self._recipe.per_step(len(self._positions)) // 2)
-        tenth = max(1, round(run.epochs / 10))
-        self._warmup = tenth if self._warmup_epochs is None else self._warmup_epochs
+        self._warmup = settled_warmup(self._warmup_epochs, run.epochs)
         self.backbones = {name: Backbone(self._recipe, pool, run, name) for name in _PARTNER}
         self._weak = weak(pool.image_shape[:2], flip=self.flip)
         self._clean: dict[str, Tensor] = {}  # network -> (n,) what its partner thinks of each label, in this epoch
@@ -257,6 +256,25 @@ class DivideMix:
         """
         logs, features = zip(*(backbone.infer(pixels) for backbone in self.backbones.values()), strict=True)
         return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs)), torch.cat(features, dim=1)
+
+
+def settled_warmup(asked: int | None, epochs: int) -> int:
+    """How many epochs warm up: what was asked, or a tenth of all, at least 1.
+
+    Raises:
+        InputError: no epoch would be left to divide in.
+
+    Example:
+        >>> settled_warmup(None, 60), settled_warmup(2, 60)
+        (6, 2)
+    """
+    warmup = max(1, round(epochs / 10)) if asked is None else asked
+    if warmup >= epochs:
+        raise InputError(
+            f"DivideMix warms up for {warmup} of {epochs} epochs, so it would never divide. Ask for more epochs, or "
+            "for fewer warmup_epochs."
+        )
+    return warmup
 
 
 def endless(positions: Positions, sizes: Sequence[int], order: np.random.Generator) -> list[Positions]:

@@ -61,7 +61,7 @@ def imported(spec: str) -> Callable[[Any], Any]:
     module, _, name = spec.partition(":")
     try:
         function: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as reason:
+    except (ImportError, AttributeError, TypeError, ValueError) as reason:
         raise InputError(f"the model {spec} cannot be imported: {reason}. Give package.module:function.") from reason
     if not callable(function):
         raise InputError(f"{spec} should be a function of one batch; it is a {type(function).__name__}.")

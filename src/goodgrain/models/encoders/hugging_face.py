@@ -197,6 +197,8 @@ def _pixels(processor: Any, device: torch.device | str) -> Callable[[Examples], 
 def _tokens(tokenizer: Any, config: Any, device: torch.device | str) -> Callable[[Examples], Inputs]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = tokenizer.pad_token_id
     places = getattr(getattr(config, "text_config", config), "max_position_embeddings", None) or _LONGEST
     longest = min(tokenizer.model_max_length, places)
 

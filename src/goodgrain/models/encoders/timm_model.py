@@ -45,7 +45,7 @@ class TimmEncoder:
         features: Tensor = self._network.forward_head(maps, pre_logits=True)
         if not self._network.num_classes:
             return Encoded(features.float().cpu().numpy())
-        logits: Tensor = self._network.get_classifier()(features)
+        logits: Tensor = self._network.forward_head(maps)
         return Encoded(features.float().cpu().numpy(), logits.float().softmax(dim=1).cpu().numpy())
 
 

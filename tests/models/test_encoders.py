@@ -241,9 +241,9 @@ class Timmish(nn.Module):
     def forward_features(self, pixels):
         return pixels
 
-    def forward_head(self, maps, pre_logits):
-        assert pre_logits
-        return maps.mean(dim=(2, 3))
+    def forward_head(self, maps, pre_logits=False):
+        features = maps.mean(dim=(2, 3))
+        return features if pre_logits else self.fc(features)
 
     def get_classifier(self):
         return self.fc

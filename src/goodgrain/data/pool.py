@@ -60,9 +60,11 @@ class Pool:
         image_shape: (height, width, channels) of what `images` gives; channels 1 or 3.
         clean_labels: (n,) the truth where it is known; for reporting only, never for training.
         rejected: images of the dataset that could not be used.
+        boxes: (n, 4) float32, the box around the object of each image: left, top, right, bottom as shares of width and
+            height in [0, 1]; a row of NaN where none is known.
 
     Raises:
-        InputError: lengths differ, an id comes twice, or a label is no class.
+        InputError: lengths differ, an id comes twice, a label is no class, or a box is empty or outside its image.
     """
 
     ids: NDArray[np.str_]
@@ -72,6 +74,7 @@ class Pool:
     image_shape: Shape
     clean_labels: Positions | None = None
     rejected: tuple[Rejected, ...] = ()
+    boxes: NDArray[np.float32] | None = None
     _decoded: Decoded = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +93,8 @@ class Pool:
         if self.clean_labels is not None:
             clean = _check_pool_labels("clean_labels", self.clean_labels, n, len(self.classes))
             object.__setattr__(self, "clean_labels", clean)
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", _check_boxes(self.boxes, self.ids))
         object.__setattr__(self, "_decoded", Decoded(self.source, self.image_shape))
 
     @classmethod
@@ -218,6 +223,7 @@ class Pool:
             labels=self.labels[rows],
             source=PickedSource(self.source, rows),
             clean_labels=None if self.clean_labels is None else self.clean_labels[rows],
+            boxes=None if self.boxes is None else self.boxes[rows],
         )
         object.__setattr__(picked, "_decoded", self._decoded.picked(rows))
         return picked
@@ -241,6 +247,8 @@ class Pool:
         names = [self.ids.tolist(), list(self.classes), list(self.image_shape)]
         digest.update(json.dumps(names).encode())
         digest.update(self.labels.astype("<i8").tobytes())
+        if self.boxes is not None:
+            digest.update(self.boxes.astype("<f4").tobytes())
         looked_at = np.arange(len(self))
         if not self.in_memory:
             looked_at = np.linspace(0, len(self) - 1, min(len(self), _FINGERPRINT_SAMPLE)).astype(np.int64)
@@ -258,3 +266,18 @@ def _check_pool_labels(name: str, values: ArrayLike, n: int, classes: int) -> Po
             f"{len(wrong)} are not, the first is {labels[wrong[0]]} at row {wrong[0]}."
         )
     return labels
+
+
+def _check_boxes(boxes: ArrayLike, ids: NDArray[np.str_]) -> NDArray[np.float32]:
+    values = np.asarray(boxes, dtype=np.float32)
+    if values.shape != (len(ids), 4):
+        raise InputError(f"boxes should be (n, 4) for n = {len(ids)} images; their shape is {np.shape(boxes)}.")
+    known = np.isfinite(values).all(axis=1)
+    inside = (values >= 0).all(axis=1) & (values <= 1).all(axis=1) & (values[:, 0] < values[:, 2])
+    bad = np.flatnonzero(~(inside & (values[:, 1] < values[:, 3])) & (known | ~np.isnan(values).all(axis=1)))
+    if len(bad):
+        raise InputError(
+            "boxes should be left < right and top < bottom, as shares of width and height in [0, 1], or four NaN; "
+            f"{len(bad)} are not, the first is {values[bad[0]].tolist()} of image {str(ids[bad[0]])!r}."
+        )
+    return values

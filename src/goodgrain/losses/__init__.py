@@ -11,6 +11,7 @@ from goodgrain.losses.mixmatch import (
     uniform_divergence,
 )
 from goodgrain.losses.noisy import class_balance, consistency, sop
+from goodgrain.losses.ood import oat, taufe
 
 __all__ = [
     "class_balance",
@@ -18,10 +19,12 @@ __all__ = [
     "mix",
     "negative_entropy",
     "nt_xent",
+    "oat",
     "refine",
     "sharpen",
     "soft_cross_entropy",
     "sop",
     "squared_error",
+    "taufe",
     "uniform_divergence",
 ]

@@ -82,13 +82,16 @@ class Backbone:
         pool: the training images.
         run: seed and engine.
         name: tells the networks of one learner apart; another name starts from other weights.
+        outputs: width of the head; None for one per class.
     """
 
-    def __init__(self, recipe: Recipe, pool: Pool, run: Run, name: str = "network") -> None:
+    def __init__(
+        self, recipe: Recipe, pool: Pool, run: Run, name: str = "network", *, outputs: int | None = None
+    ) -> None:
         height, width, channels = pool.image_shape
         network = load_network(
             recipe.network,
-            classes=len(pool.classes),
+            classes=outputs or len(pool.classes),
             channels=channels,
             seed=stream_seed(run.seed, name),
             size=(height, width),

@@ -1,4 +1,4 @@
-"""What is measured of a trained model."""
+"""How many classes are predicted right."""
 
 from __future__ import annotations
 

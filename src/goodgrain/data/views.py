@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from goodgrain.data.pool import Pool
+from goodgrain.data.pool import OOD, Pool
 
 View = Callable[[Tensor, int], Tensor]
 """(pixels (b, c, h, w) in [0, 1], seed) -> pixels of the same shape and range; same seed, same view."""
@@ -148,9 +148,13 @@ class Normalize(nn.Module):
 
     @classmethod
     def of(cls, pool: Pool) -> Normalize:
-        """The statistics of a pool, over at most 10,000 evenly spaced images; a flat channel is only shifted."""
-        count = min(len(pool), _STATISTICS_SAMPLE)
-        positions = np.linspace(0, len(pool) - 1, count).astype(np.int64)
+        """The statistics of a pool, over at most 10,000 evenly spaced images; a flat channel is only shifted.
+
+        OOD images are not what the network is for: they count only where there is nothing else.
+        """
+        own = np.flatnonzero(pool.labels != OOD)
+        own = own if len(own) else np.arange(len(pool))
+        positions = own[np.linspace(0, len(own) - 1, min(len(own), _STATISTICS_SAMPLE)).astype(np.int64)]
         images = pool.images(positions).reshape(-1, pool.image_shape[2])
         levels = np.stack([np.bincount(channel, minlength=256) for channel in images.T]) / len(images)  # (c, 256)
         scale = np.arange(256) / 255

@@ -1,8 +1,18 @@
 """Networks that hand out their features: some of our own, those of timm, and any module that ends in a linear layer."""
 
-from goodgrain.models.batch_norm import statistics_kept
+from goodgrain.models.batch_norm import running_statistics, statistics_kept
 from goodgrain.models.load import load_network
 from goodgrain.models.resnet import preact_resnet18, resnet18, resnet50, small
 from goodgrain.models.split import Split, split
 
-__all__ = ["Split", "load_network", "preact_resnet18", "resnet18", "resnet50", "small", "split", "statistics_kept"]
+__all__ = [
+    "Split",
+    "load_network",
+    "preact_resnet18",
+    "resnet18",
+    "resnet50",
+    "running_statistics",
+    "small",
+    "split",
+    "statistics_kept",
+]

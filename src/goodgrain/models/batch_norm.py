@@ -35,3 +35,32 @@ def statistics_kept(network: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+@contextmanager
+def running_statistics(network: nn.Module) -> Iterator[None]:
+    """Within this context batch normalisation uses the running statistics and leaves them alone, as in evaluation.
+
+    For OOD images in training: what is penalised is then the very function that is asked later. Other layers, such as
+    dropout, stay in training.
+
+    Args:
+        network: any module; its layers of batch normalisation are in training mode again afterwards if they were.
+
+    Example:
+        >>> import torch
+        >>> layer = nn.BatchNorm1d(1)
+        >>> with running_statistics(layer):
+        ...     layer(torch.tensor([[5.0], [7.0]])).flatten().round()
+        tensor([5., 7.], grad_fn=<RoundBackward0>)
+        >>> layer.training
+        True
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()

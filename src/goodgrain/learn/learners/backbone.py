@@ -32,7 +32,8 @@ class Recipe:
         nesterov: whether the momentum looks ahead.
         weight_decay: of all weights.
         batch_size: images per step; None for a twentieth of the labelled images, between 16 and 128.
-        schedule: "cosine", or "halfway" (a tenth of the rate in the second half).
+        schedule: "cosine", or "halfway" (a tenth of the rate in the second half), or "steps" (a tenth from a half, a
+            hundredth from three quarters).
         warmup: share of the training in which the rate rises; 0 for none.
         flip: whether views may swap left and right; digits and text should not be.
 
@@ -118,6 +119,10 @@ class Backbone:
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Training forward pass: pixels (b, c, h, w) in [0, 1] -> logits (b, classes), features (b, d), float32."""
         self.network.train()
+        return self.seen(pixels)
+
+    def seen(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """A forward pass in whatever mode the network's layers are: logits (b, classes), features (b, d), float32."""
         with self._engine.autocast():
             logits, features = self.network(self.normalize(pixels))
         return logits.float(), features.float()

@@ -13,6 +13,7 @@ from goodgrain.data.pool import Pool
 from goodgrain.data.views import Normalize, View, weak
 from goodgrain.learn.learner import Batch, Draw, Outcome, Run, Stateful
 from goodgrain.learn.learners.backbone import Backbone, Recipe, labeled_positions, shuffled
+from goodgrain.learn.learners.calibration import STANDARD, Calibration, Calibrator
 from goodgrain.learn.streams import generator, stream_seed
 from goodgrain.models import Split
 
@@ -23,6 +24,7 @@ class Standard:
     Args:
         network: as in `Recipe`.
         augment: whether training sees the weak view or the images as they are.
+        ood: what the pool's OOD images add to the loss (TAUFE, OAT); by default nothing.
         **recipe: everything else in `Recipe`: lr, momentum, batch_size, flip and so on.
 
     Raises:
@@ -42,24 +44,33 @@ class Standard:
     device: torch.device
     backbone: Backbone
 
-    def __init__(self, network: str | nn.Module = "small", *, augment: bool = True, **recipe: Any) -> None:
+    def __init__(
+        self,
+        network: str | nn.Module = "small",
+        *,
+        augment: bool = True,
+        ood: Calibration = STANDARD,
+        **recipe: Any,
+    ) -> None:
         self._recipe = Recipe(network=network, **recipe)
-        self._augment = augment
+        self._augment, self._ood = augment, ood
         self.flip = self._recipe.flip
 
     def config(self) -> Mapping[str, str | int | float | bool | None]:
         """Everything that it was asked for."""
-        return {"learner": "standard", **self._recipe.config(), "augment": self._augment}
+        own = {"augment": self._augment, **self._ood.config()}
+        return {"learner": "standard", **self._recipe.config(), **own}
 
     def prepare(self, pool: Pool, run: Run) -> None:
         """Build network and optimiser afresh.
 
         Raises:
-            InputError: fewer than two labelled images.
+            InputError: fewer than two labelled images, or OOD images are asked for and there are none.
         """
         self._positions = labeled_positions(pool)
         self.device, self._seed = run.device, run.seed
         self.backbone = Backbone(self._recipe, pool, run)
+        self._calibrator = Calibrator(self._ood, pool, run, flip=self.flip, augment=self._augment)
         self._view: View | None = weak(pool.image_shape[:2], flip=self.flip) if self._augment else None
 
     def saved(self) -> Mapping[str, Stateful]:
@@ -67,19 +78,22 @@ class Standard:
         return self.backbone.saved()
 
     def begin_epoch(self, pool: Pool, epoch: int) -> Sequence[Draw]:  # noqa: ARG002  (the protocol's form)
-        """All labelled positions, shuffled."""
+        """All labelled positions, shuffled, and OOD images beside them where they count."""
         size = self._recipe.per_step(len(self._positions))
         order = generator(self._seed, "order", epoch)
-        return [{"train": positions} for positions in shuffled(self._positions, size, order)]
+        draws = [{"train": positions} for positions in shuffled(self._positions, size, order)]
+        return self._calibrator.accompany(draws, epoch)
 
     def step(self, batch: Batch) -> Outcome:
-        """One step of SGD on the mean cross-entropy of the weak view."""
+        """One step of SGD on the mean cross-entropy of the weak view, and on what OOD images add."""
         part = batch.parts["train"]
         pixels = part.pixels if self._view is None else self._view(part.pixels, stream_seed(batch.seed, "weak"))
-        logits, _ = self.backbone.forward(pixels)
-        loss = functional.cross_entropy(logits, part.labels)
+        logits, _, terms = self._calibrator.forward(self.backbone, pixels, batch)
+        own = functional.cross_entropy(logits, part.labels)
+        loss = self._calibrator.add(own, terms)
         self.backbone.descend(loss, batch.progress)
-        return Outcome({"loss": loss.detach()}, part.positions, logits.detach())
+        told = {"loss": loss, **({"cross_entropy": own, **terms} if terms else {})}
+        return Outcome({name: term.detach() for name, term in told.items()}, part.positions, logits.detach())
 
     @property
     def network(self) -> Split:

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+
+from goodgrain.data.pool import OOD, Pool
+from goodgrain.data.views import Normalize
+from goodgrain.errors import InputError, UnknownName
+from goodgrain.learn import Standard, fit, predict
+from goodgrain.learn.learners.calibration import Calibration, turns
+from goodgrain.losses import taufe
+
+
+def pool_with_ood(n=48, strangers=40, seed=0):
+    """Two classes that differ in the bright half, and noise of no class that is brighter than both."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 100, (n + strangers, 8, 8), dtype=np.uint8)
+    labels = np.arange(n) % 2
+    images[:n][labels == 0, :4] += 100
+    images[:n][labels == 1, 4:] += 100
+    images[n:] += 120
+    return Pool.from_arrays(images, np.concatenate([labels, np.full(strangers, OOD)]), classes=["up", "down"])
+
+
+def trained(pool, ood=None, *, epochs=3, seed=0, **recipe):
+    learner = Standard(flip=False, **({} if ood is None else {"ood": ood}), **{"batch_size": 16, **recipe})
+    return learner, fit(learner, pool, epochs=epochs, seed=seed, device="cpu")
+
+
+def weights(learner):
+    return {name: value.clone() for name, value in learner.network.state_dict().items()}
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("method", ["taufe", "oat"])
+def test_weight_0_is_standard_training_to_the_bit(method):
+    pool = pool_with_ood()
+    alone = pool.subset(np.flatnonzero(pool.labels != OOD))
+    expected, history = trained(alone)
+    learner, seen = trained(pool, Calibration(method=method, weight=0.0))
+    assert same(weights(expected), weights(learner))
+    assert np.array_equal(history.loss, seen.loss)
+    assert (seen.terms["ood"] > 0).all()
+    assert not same(weights(expected), weights(trained(pool, Calibration(method=method))[0]))
+
+
+def test_running_statistics_too_are_standard_training_at_weight_0_and_shared_ones_are_not():
+    pool = pool_with_ood()
+    separate, _ = trained(pool, Calibration(weight=0.0))
+    running, _ = trained(pool, Calibration(weight=0.0, statistics="running"))
+    assert same(weights(separate), weights(running))
+    shared, _ = trained(pool, Calibration(weight=0.0, statistics="shared"))
+    assert not same(weights(separate), weights(shared))
+
+
+def test_one_step_adds_the_weighted_penalty():
+    # lr 0 leaves the weights alone, so that one epoch's terms can be added up: loss = cross-entropy + 0.1 taufe
+    _, history = trained(pool_with_ood(), Calibration(), epochs=1, lr=0.0)
+    terms = history.terms
+    assert np.allclose(terms["loss"], terms["cross_entropy"] + 0.1 * terms["ood"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("statistics", ["running", "shared"])
+def test_features_of_ood_images_go_out_and_accuracy_stays(statistics):
+    pool = pool_with_ood()
+    strange, own = np.flatnonzero(pool.labels == OOD), np.flatnonzero(pool.labels >= 0)
+    squares = {}
+    for name, ood in {"standard": None, "taufe": Calibration(statistics=statistics)}.items():
+        learner, _ = trained(pool if ood else pool.subset(own), ood, epochs=30)
+        _, features = predict(learner, pool)
+        probabilities, _ = predict(learner, pool)
+        squares[name] = (features[strange] ** 2).sum(axis=1).mean()
+        assert (probabilities[own].argmax(axis=1) == pool.labels[own]).mean() == 1.0
+    assert squares["taufe"] < squares["standard"] / 10
+
+
+def test_the_endless_order_shows_every_image_once_a_turn_and_no_epoch_begins_it_anew():
+    positions = np.arange(10, 17)
+    drawn = turns(positions, 0, 70, seed=3)
+    for turn in drawn.reshape(10, 7):
+        assert sorted(turn) == positions.tolist()
+    assert len({tuple(turn) for turn in drawn.reshape(10, 7).tolist()}) > 5
+    by_epochs = [turns(positions, epoch * 5, 5, seed=3) for epoch in range(14)]
+    assert np.array_equal(np.concatenate(by_epochs), drawn)
+
+
+def test_as_many_ood_images_as_labelled_ones_each_step_and_more_by_ratio():
+    pool = pool_with_ood(strangers=5)
+    for ratio, expected in ((1.0, 16), (0.5, 8), (2.0, 32)):
+        learner = Standard(flip=False, batch_size=16, ood=Calibration(ratio=ratio))
+        fit(learner, pool, epochs=1, seed=0, device="cpu")
+        draws = learner.begin_epoch(pool, 4)
+        assert [len(draw["ood"]) for draw in draws] == [expected] * 3
+        assert all((pool.labels[draw["ood"]] == OOD).all() for draw in draws)
+
+
+def test_pixel_statistics_are_those_of_the_target_images():
+    pool = pool_with_ood()
+    own = Normalize.of(pool.subset(np.flatnonzero(pool.labels != OOD)))
+    assert torch.equal(Normalize.of(pool).mean, own.mean)
+    strange = pool.subset(np.flatnonzero(pool.labels == OOD))
+    assert Normalize.of(strange).mean > own.mean  # where there is nothing else, they count
+
+
+def test_a_killed_training_goes_on_with_the_same_ood_images(tmp_path):
+    pool = pool_with_ood()
+    expected, _ = trained(pool, Calibration(), epochs=4)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch, step, steps, terms):
+        if (epoch, step) == (2, 1):
+            raise Killed
+
+    def again(progress=None):
+        learner = Standard(flip=False, batch_size=16, ood=Calibration())
+        fit(learner, pool, epochs=4, seed=0, device="cpu", checkpoint=tmp_path / "c.pt", progress=progress)
+        return learner
+
+    with pytest.raises(Killed):
+        again(kill)
+    assert same(weights(expected), weights(again()))
+
+
+def test_the_head_gets_no_gradient_from_taufe():
+    pool = pool_with_ood()
+    learner, _ = trained(pool, Calibration(weight=1.0), epochs=1)
+    head = learner.network.head
+    _, features = learner.backbone.forward(torch.rand(4, 1, 8, 8))
+    for weight in head.parameters():
+        weight.grad = None
+    taufe(features).backward()
+    assert all(weight.grad is None for weight in head.parameters())
+    assert any(weight.grad is not None for weight in learner.network.features.parameters())
+
+
+def test_refusals():
+    alone = pool_with_ood(strangers=0)
+    with pytest.raises(InputError, match="taufe learns from out-of-distribution images, and the pool has none"):
+        trained(alone, Calibration())
+    with pytest.raises(UnknownName, match="no calibration method 'tauffe'. Did you mean 'taufe'"):
+        Calibration(method="tauffe")
+    with pytest.raises(InputError, match="weight should be"):
+        Calibration(weight=-1.0)
+    with pytest.raises(InputError, match="ratio should be"):
+        Calibration(ratio=0.0)
+    with pytest.raises(UnknownName, match="no statistics 'shard'. Did you mean 'shared'"):
+        Calibration(statistics="shard")

@@ -6,7 +6,8 @@ from goodgrain.data.pool import OOD, Pool
 from goodgrain.data.views import Normalize
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.learn import Standard, fit, predict
-from goodgrain.learn.learners.calibration import Calibration, turns
+from goodgrain.learn.learners.backbone import turns
+from goodgrain.learn.learners.calibration import Calibration
 from goodgrain.losses import taufe
 
 
@@ -78,11 +79,11 @@ def test_features_of_ood_images_go_out_and_accuracy_stays(statistics):
 
 def test_the_endless_order_shows_every_image_once_a_turn_and_no_epoch_begins_it_anew():
     positions = np.arange(10, 17)
-    drawn = turns(positions, 0, 70, seed=3)
+    drawn = turns(positions, 0, 70, seed=3, name="ood")
     for turn in drawn.reshape(10, 7):
         assert sorted(turn) == positions.tolist()
     assert len({tuple(turn) for turn in drawn.reshape(10, 7).tolist()}) > 5
-    by_epochs = [turns(positions, epoch * 5, 5, seed=3) for epoch in range(14)]
+    by_epochs = [turns(positions, epoch * 5, 5, seed=3, name="ood") for epoch in range(14)]
     assert np.array_equal(np.concatenate(by_epochs), drawn)
 
 

@@ -16,7 +16,7 @@ from goodgrain.data.views import Normalize
 from goodgrain.errors import InputError
 from goodgrain.learn.learner import Run, Stateful
 from goodgrain.learn.schedules import SCHEDULES
-from goodgrain.learn.streams import stream_seed
+from goodgrain.learn.streams import generator, stream_seed
 from goodgrain.models import Split, load_network
 
 
@@ -179,3 +179,30 @@ def shuffled(positions: Positions, batch_size: int, order: np.random.Generator) 
         [3, 3, 3]
     """
     return np.array_split(order.permutation(positions), math.ceil(len(positions) / batch_size))
+
+
+def turns(positions: Positions, start: int, count: int, seed: int, name: str) -> Positions:
+    """A stretch of the endless order in which positions are gone through again and again, shuffled anew each turn.
+
+    Args:
+        positions: (n,) what is gone through, at least one.
+        start: how many were drawn before.
+        count: how many are drawn.
+        seed: of the run.
+        name: of this order; another name gives another one.
+
+    Returns:
+        (count,) positions.
+
+    Example:
+        >>> drawn = turns(np.arange(3), 0, 6, seed=0, name="any")
+        >>> sorted(drawn[:3].tolist()), sorted(drawn[3:].tolist())
+        ([0, 1, 2], [0, 1, 2])
+        >>> np.array_equal(drawn[2:], turns(np.arange(3), 2, 4, seed=0, name="any"))
+        True
+    """
+    n = len(positions)
+    first, last = start // n, (start + count - 1) // n
+    orders = [generator(seed, "endless order", name, turn).permutation(positions) for turn in range(first, last + 1)]
+    drawn: Positions = np.concatenate(orders)[start - first * n :][:count]
+    return drawn

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from goodgrain.checks import Positions, check_within, lookup
+from goodgrain.checks import check_within, lookup
 from goodgrain.data.pool import OOD, Pool
 from goodgrain.data.views import View, weak
 from goodgrain.errors import InputError
 from goodgrain.learn.learner import Batch, Draw, Run
-from goodgrain.learn.learners.backbone import Backbone
-from goodgrain.learn.streams import generator, stream_seed
+from goodgrain.learn.learners.backbone import Backbone, turns
+from goodgrain.learn.streams import stream_seed
 from goodgrain.losses.ood import oat, taufe
 from goodgrain.models.batch_norm import running_statistics, statistics_kept
 
@@ -115,7 +115,7 @@ class Calibrator:
         if not self.active:
             return draws
         sizes = [max(2, round(self._asked.ratio * len(draw[beside]))) for draw in draws]
-        drawn = turns(self._positions, epoch * sum(sizes), sum(sizes), self._seed)
+        drawn = turns(self._positions, epoch * sum(sizes), sum(sizes), self._seed, "ood")
         parts = np.split(drawn, np.cumsum(sizes)[:-1])
         return [{**draw, "ood": part} for draw, part in zip(draws, parts, strict=True)]
 
@@ -151,29 +151,3 @@ class Calibrator:
 
     def _penalty(self, logits: Tensor, features: Tensor) -> Tensor:
         return oat(logits) if self._asked.method == "oat" else taufe(features, reduction=self._asked.reduction)
-
-
-def turns(positions: Positions, start: int, count: int, seed: int) -> Positions:
-    """A stretch of the endless order in which positions are gone through again and again, shuffled anew each turn.
-
-    Args:
-        positions: (n,) what is gone through, at least one.
-        start: how many were drawn before.
-        count: how many are drawn.
-        seed: of the run.
-
-    Returns:
-        (count,) positions.
-
-    Example:
-        >>> drawn = turns(np.arange(3), 0, 6, seed=0)
-        >>> sorted(drawn[:3].tolist()), sorted(drawn[3:].tolist())
-        ([0, 1, 2], [0, 1, 2])
-        >>> np.array_equal(drawn[2:], turns(np.arange(3), 2, 4, seed=0))
-        True
-    """
-    n = len(positions)
-    first, last = start // n, (start + count - 1) // n
-    orders = [generator(seed, "ood order", turn).permutation(positions) for turn in range(first, last + 1)]
-    drawn: Positions = np.concatenate(orders)[start - first * n :][:count]
-    return drawn

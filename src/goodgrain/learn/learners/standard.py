@@ -88,6 +88,10 @@ class Standard:
         """One step of SGD on the mean cross-entropy of the weak view, and on what OOD images add."""
         part = batch.parts["train"]
         pixels = part.pixels if self._view is None else self._view(part.pixels, stream_seed(batch.seed, "weak"))
+        return self._learn(pixels, batch)
+
+    def _learn(self, pixels: Tensor, batch: Batch) -> Outcome:
+        part = batch.parts["train"]
         logits, _, terms = self._calibrator.forward(self.backbone, pixels, batch)
         own = functional.cross_entropy(logits, part.labels)
         loss = self._calibrator.add(own, terms)

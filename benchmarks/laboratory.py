@@ -8,20 +8,16 @@ a work folder outside version control, so that a cell that was killed goes on wh
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from chapter5_data import DATASETS
+from working import alone, work_through
 
 from goodgrain import Observations
 from goodgrain.checks import budget_count
@@ -163,8 +159,8 @@ class Laboratory:
         lines = [json.loads(line) for line in self.results.read_text().splitlines()]
         return {Cell(**line["cell"]): line for line in lines}
 
-    def run(self, cell: Cell) -> dict[str, Any]:
-        """Run a cell and keep its line."""
+    def run(self, cell: Cell) -> str:
+        """Run a cell, keep its line, and say what it came to."""
         scale = SCALES[self.scale]
         train, test = DATASETS[cell.data](scale.images)
         asked = VARIANTS[cell.variant]
@@ -191,7 +187,7 @@ class Laboratory:
         }
         with self.results.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        return line
+        return f"{100 * line['accuracy']:.1f} % ({100 * line['noisy']:.1f} % noisy)"
 
     def warmed_up(self, cell: Cell, train: Pool, *, views: int, models: int) -> Observations:
         """What a plain warm-up saw of all images; one per data, seed, number of views and of models."""
@@ -275,39 +271,6 @@ def relabeling(learner: Any, train: Pool, picked: np.ndarray, seen: Observations
         "threshold": options.threshold,
         "bins": bins,
     }
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def work_through(laboratory: Laboratory, cells: Sequence[Cell], *, workers: int, minutes: float) -> None:
-    """Run the cells that have no line yet, in their order; none is begun after so many minutes."""
-    done = laboratory.measured()
-    waiting = [cell for cell in cells if cell not in done]
-    print(f"{len(waiting)} of {len(cells)} cells to run", flush=True)
-    end = time.time() + 60 * minutes
-    if workers == 1:
-        for cell in waiting:
-            _work(laboratory, cell, end, None)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, maxtasksperchild=8) as pool:
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        pool.starmap(_work, [(laboratory, cell, end, threads) for cell in waiting], chunksize=1)
-
-
-def _work(laboratory: Laboratory, cell: Cell, end: float, threads: int | None) -> None:
-    if time.time() > end:
-        return
-    if threads is not None:
-        torch.set_num_threads(threads)
-    line = laboratory.run(cell)
-    print(f"{cell.name}: {100 * line['accuracy']:.1f} % ({100 * line['noisy']:.1f} % noisy)", flush=True)
 
 
 def command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from grid import grid
 from laboratory import SCALES, Cell
 
 Line = Mapping[str, Any]
@@ -23,22 +23,6 @@ def figures(
         if (cell.data, cell.learner, cell.variant, cell.keep) == (data, learner, variant, keep)
         and line[fact] is not None
     ]
-
-
-def spread(values: Sequence[float], *, percent: bool = True) -> str:
-    """Mean and standard deviation, and over how many seeds where these are not all three."""
-    if not values:
-        return "-"
-    scaled = np.array(values) * (100 if percent else 1)
-    deviation = f" ± {scaled.std(ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{scaled.mean():.1f}{deviation}" + ("" if len(values) > 2 else f" ({len(values)})")
-
-
-def published(figure: float | tuple[float, float] | None) -> str:
-    """What the paper says, in its brackets."""
-    if figure is None:
-        return ""
-    return f"[{figure[0]} ± {figure[1]}]" if isinstance(figure, tuple) else f"[{figure}]"
 
 
 def table(
@@ -59,11 +43,8 @@ def table(
         measured: (row, key) -> one share per seed.
         paper: (row, key) -> the paper's figure in percent, if it has one.
     """
-    print(f"\n{title} · {scale} scale: {SCALES[scale].title()} [paper's figure]")
-    print(f"{'method':<28}" + "".join(f"{heading:>32}" for heading, _ in columns))
-    for row in rows:
-        cells = [f"{spread(measured(row, key)):>16} {published(paper(row, key)):<15}" for _, key in columns]
-        print(f"{row:<28}" + "".join(cells))
+    heading = f"{title} · {scale} scale: {SCALES[scale].title()} [paper's figure]"
+    grid(heading, rows, columns, measured, paper)
 
 
 def at(figures_of_row: Sequence[Any] | None, keeps: Sequence[float], keep: float) -> Any:

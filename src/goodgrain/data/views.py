@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import kornia.augmentation as K  # noqa: N812  (the name that the library's own documentation uses)
 import numpy as np
@@ -14,6 +15,9 @@ from goodgrain.data.pool import OOD, Pool
 
 View = Callable[[Tensor, int], Tensor]
 """(pixels (b, c, h, w) in [0, 1], seed) -> pixels of the same shape and range; same seed, same view."""
+
+BoxView = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""As `View`, with boxes (b, 4), left, top, right, bottom as shares of the image, that go where the pixels go."""
 
 _STATISTICS_SAMPLE = 10_000
 
@@ -50,6 +54,49 @@ def weak(size: tuple[int, int], *, flip: bool = True) -> View:
         True
     """
     return _Seeded(_weak_steps(size, flip))
+
+
+def weak_with_boxes(size: tuple[int, int], *, flip: bool = True) -> BoxView:
+    """The weak view of images whose objects have boxes: pixels as `weak` gives them, and boxes clipped to the image.
+
+    Of a box that leaves the image, a pixel at its border stays, or less where the box was narrower: none gets empty.
+
+    Args:
+        size: (height, width) of the images.
+        flip: whether left and right may be swapped.
+
+    Returns:
+        (pixels (b, c, h, w), boxes (b, 4), seed) -> pixels and boxes of the same shapes; rows of NaN stay NaN.
+
+    Example:
+        >>> pixels, boxes = torch.rand(2, 1, 8, 8), torch.tensor([[0.25, 0.25, 0.75, 0.75], [0.0, 0.0, 1.0, 1.0]])
+        >>> view = weak_with_boxes((8, 8))
+        >>> torch.equal(view(pixels, boxes, 7)[0], weak((8, 8))(pixels, 7))
+        True
+        >>> view(pixels, boxes, 7)[1].shape
+        torch.Size([2, 4])
+    """
+    steps = _weak_steps(size, flip)
+    seeded = _Seeded(steps)
+
+    def view(pixels: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        moved = seeded(pixels, seed)
+        for step in steps:
+            boxes = _carried(boxes, size, cast("Tensor", step.transform_matrix))  # of the call just made
+        return moved, boxes
+
+    return view
+
+
+def _carried(boxes: Tensor, size: tuple[int, int], matrix: Tensor) -> Tensor:
+    """Boxes (b, 4) under matrices (b, 3, 3) of flips and shifts, which map centres of pixels, and clipped."""
+    scale = boxes.new_tensor([size[1], size[0]])  # pixels of width and height
+    corners = boxes.reshape(-1, 2, 2) * scale - 0.5  # (b, corner, axis) in the matrices' coordinates
+    corners = corners @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2]
+    corners = (corners + 0.5) / scale
+    low, high = corners.amin(dim=1), corners.amax(dim=1)  # (b, axis); a flip swaps the corners
+    least = torch.minimum(high - low, 1 / scale)
+    return torch.cat([low.clamp(min=0).minimum(1 - least), high.clamp(max=1).maximum(least)], dim=1)
 
 
 def strong(size: tuple[int, int], *, flip: bool = True) -> View:
@@ -107,7 +154,7 @@ def contrastive(size: tuple[int, int], *, flip: bool = True, channels: int = 3) 
 
 
 def _weak_steps(size: tuple[int, int], flip: bool) -> list[nn.Module]:
-    padding = (max(1, size[0] // 8), max(1, size[1] // 8))
+    padding = (max(1, size[1] // 8), max(1, size[0] // 8))  # as kornia reads it: left and right, top and bottom
     crop = K.RandomCrop(size, padding=padding)
     return [K.RandomHorizontalFlip(p=0.5), crop] if flip else [crop]
 

@@ -1,5 +1,6 @@
 """What one training step adds: tensors in, scalars out."""
 
+from goodgrain.losses.boxes import BOX_LOSSES, d_iou, l1, l1_iou
 from goodgrain.losses.contrastive import nt_xent
 from goodgrain.losses.mixmatch import (
     mix,
@@ -14,8 +15,12 @@ from goodgrain.losses.noisy import class_balance, consistency, sop
 from goodgrain.losses.ood import oat, taufe
 
 __all__ = [
+    "BOX_LOSSES",
     "class_balance",
     "consistency",
+    "d_iou",
+    "l1",
+    "l1_iou",
     "mix",
     "negative_entropy",
     "nt_xent",

@@ -47,7 +47,8 @@ def taufe(features: Tensor, *, reduction: str = "mean") -> Tensor:
     reduce = lookup("reduction", _REDUCTIONS, reduction)
     if features.ndim < 2 or not features.numel():
         raise InputError(f"features should be (b, d) or (b, ...) of at least 1 image; their shape is {_of(features)}.")
-    return reduce(features.square())
+    wide = features.float() if features.dtype.itemsize < 4 else features  # squares of half floats overflow at 256
+    return reduce(wide.square())
 
 
 def oat(logits: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 
@@ -164,3 +165,49 @@ def test_a_large_pool_is_known_by_a_sample_of_its_pixels(monkeypatch):
     images[14] += 1  # one of the sample
     assert Pool.from_arrays(images, np.arange(50) % 2).fingerprint() != before
     assert Pool.from_arrays(images, 1 - np.arange(50) % 2).fingerprint() != before
+
+
+BOXES = np.array([[0, 0, 1, 1], [0.25, 0.5, 0.75, 1], [np.nan] * 4], np.float32)
+
+
+def boxed(boxes=BOXES):
+    return dataclasses.replace(pool_of(3), boxes=boxes)
+
+
+def test_boxes_follow_their_images():
+    pool = boxed()
+    np.testing.assert_array_equal(pool.subset([2, 0]).boxes, BOXES[[2, 0]])
+    np.testing.assert_array_equal(pool.with_labels([1, 1, 1]).boxes, BOXES)
+    np.testing.assert_array_equal(pool.verified().boxes, BOXES)
+    given = boxed(BOXES.astype(np.float64).tolist()).boxes
+    assert given.dtype == np.float32
+    np.testing.assert_array_equal(given, BOXES)
+
+
+def test_the_fingerprint_knows_boxes_and_changes_for_nobody_else():
+    other = BOXES.copy()
+    other[1, 3] = 0.9
+    assert len({pool_of(3).fingerprint(), boxed().fingerprint(), boxed(other).fingerprint()}) == 3
+    assert dataclasses.replace(boxed(), boxes=None).fingerprint() == pool_of(3).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("box", "sentence"),
+    [
+        ([0, 0, 1.01, 1], r"boxes should be left < right .* 1 are not, the first is \[0.0, 0.0, 1.00.*\] of image '1'"),
+        ([-0.1, 0, 1, 1], "of image '1'"),
+        ([0.5, 0, 0.5, 1], "of image '1'"),
+        ([0, 0.6, 1, 0.5], "of image '1'"),
+        ([0, 0, 1, np.nan], "of image '1'"),
+        ([0, 0, np.inf, 1], "of image '1'"),
+        (["a", 0, 1, 1], "boxes cannot be read as numbers"),
+    ],
+)
+def test_a_box_that_is_none_is_refused(box, sentence):
+    with pytest.raises(InputError, match=sentence):
+        boxed([BOXES[0].tolist(), box, BOXES[2].tolist()])
+
+
+def test_there_is_one_box_per_image():
+    with pytest.raises(InputError, match=r"boxes should be \(n, 4\) for n = 3 images; their shape is \(2, 4\)"):
+        boxed(BOXES[:2])

@@ -269,7 +269,10 @@ def _check_pool_labels(name: str, values: ArrayLike, n: int, classes: int) -> Po
 
 
 def _check_boxes(boxes: ArrayLike, ids: NDArray[np.str_]) -> NDArray[np.float32]:
-    values = np.asarray(boxes, dtype=np.float32)
+    try:
+        values = np.asarray(boxes, dtype=np.float32)
+    except (TypeError, ValueError) as reason:
+        raise InputError(f"boxes cannot be read as numbers: {reason}.") from reason
     if values.shape != (len(ids), 4):
         raise InputError(f"boxes should be (n, 4) for n = {len(ids)} images; their shape is {np.shape(boxes)}.")
     known = np.isfinite(values).all(axis=1)

@@ -13,6 +13,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from goodgrain.data.images import ArraySource, Pixels
+from goodgrain.data.read.boxes import PixelBoxes, boxes_of_corners
 from goodgrain.data.read.listing import Listing, plain_labels
 from goodgrain.errors import InputError
 
@@ -24,7 +25,8 @@ def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
     """Images x and labels y of an archive; ids are the row numbers.
 
     Images stand under x, images or data, labels under y or labels; a split NAME stands under x_NAME, y_NAME and so
-    on. Without a split, plain names come before those of the split "train".
+    on. Without a split, plain names come before those of the split "train". An array boxes (n, 4), or boxes_NAME, holds
+    x0, y0, x1, y1 of each image.
 
     Raises:
         InputError: not such an archive, no such arrays, or images that are not uint8 of a known shape.
@@ -34,6 +36,8 @@ def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
             image_key = _key(IMAGE_KEYS, archive.files, split, path, "images")
             images = _array(archive, image_key)
             labels = _array(archive, _key(LABEL_KEYS, archive.files, split, path, "labels")) if needs_labels else None
+            box_key = _like(image_key, "boxes")
+            boxes = _array(archive, box_key) if box_key in archive.files else None
     except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as reason:
         if isinstance(reason, InputError):
             raise
@@ -43,6 +47,7 @@ def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
         [str(row) for row in range(len(pixels))],
         ArraySource(pixels),
         None if labels is None else _labels(labels, len(pixels)),
+        boxes=None if boxes is None else _boxes(boxes, box_key, len(pixels)),
     )
 
 
@@ -68,6 +73,12 @@ def _key(known: Sequence[str], keys: list[str], split: str | None, path: Path, w
     return found
 
 
+def _like(image_key: str, name: str) -> str:
+    """What an array is called that stands beside images called x, or x_SPLIT."""
+    _, mark, split = image_key.partition("_")
+    return name + mark + split
+
+
 def _images(images: NDArray[np.generic], key: str) -> Pixels:
     pixels = images[..., None] if images.ndim == 3 else images
     if pixels.ndim == 4 and pixels.shape[3] not in (1, 3) and pixels.shape[1] in (1, 3):
@@ -85,3 +96,12 @@ def _labels(labels: NDArray[np.generic], n: int) -> Sequence[int | str | None]:
     if flat.shape != (n,):
         raise InputError(f"there are {n} images, but the labels have the shape {labels.shape}. Give one per image.")
     return plain_labels(flat.tolist(), "the label array")
+
+
+def _boxes(boxes: NDArray[np.generic], key: str, n: int) -> PixelBoxes:
+    if boxes.shape != (n, 4) or boxes.dtype.kind not in "uif":
+        raise InputError(
+            f"{key} should be numbers of shape ({n}, 4), x0, y0, x1, y1 of each image; {boxes.dtype} of shape "
+            f"{boxes.shape} came."
+        )
+    return boxes_of_corners(boxes.astype(np.float64))

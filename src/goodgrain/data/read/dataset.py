@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from goodgrain.checks import check_count
+from goodgrain.checks import Positions, check_count
 from goodgrain.data.images import (
     ArraySource,
     ImageSource,
@@ -19,14 +20,18 @@ from goodgrain.data.images import (
     original,
     sentence,
 )
-from goodgrain.data.pool import Pool, Rejected
+from goodgrain.data.pool import UNLABELED, Pool, Rejected
 from goodgrain.data.read.arrays import list_npz
+from goodgrain.data.read.boxes import in_shares
 from goodgrain.data.read.cifar import is_cifar, list_cifar
 from goodgrain.data.read.clothing1m import is_clothing1m, list_clothing1m
-from goodgrain.data.read.folder import list_class_folders, split_folder
+from goodgrain.data.read.cub200 import is_cub200, list_cub200
+from goodgrain.data.read.folder import list_class_folders, list_images, split_folder
 from goodgrain.data.read.labels import MISSING, encode, read_labels
 from goodgrain.data.read.listing import Listing
 from goodgrain.data.read.parquet import choose_files, list_parquet
+from goodgrain.data.read.stanford_cars import is_stanford_cars, list_stanford_cars
+from goodgrain.data.read.svhn import is_svhn, list_svhn
 from goodgrain.data.read.table import list_csv
 from goodgrain.data.read.webvision import is_webvision, list_webvision
 from goodgrain.errors import InputError
@@ -34,6 +39,14 @@ from goodgrain.errors import InputError
 LONGEST_SIDE = 64  # pixels of the longer side, unless an image size is asked for
 MOST_CHECKED = 100_000  # images that are decoded for a check alone; a million would take hours
 TABLE = "labels.csv"
+
+_PUBLISHED = (
+    (is_webvision, list_webvision),
+    (is_clothing1m, list_clothing1m),
+    (is_cub200, list_cub200),
+    (is_stanford_cars, list_stanford_cars),
+    (is_svhn, list_svhn),
+)
 
 
 def read(
@@ -45,20 +58,27 @@ def read(
     label_column: str | None = None,
     image_column: str | None = None,
     id_column: str | None = None,
+    box_frame: tuple[int, int] | None = None,
+    labeled: bool = True,
     max_bad: float = 0.01,
 ) -> Pool:
     """Read a labelled image dataset, whatever its layout, and decode every image once to know that it can be used.
 
     Layouts: a folder with a sub-folder per class; a folder with `labels.csv` (columns file and label, clean_label if
     known); a Parquet file or a folder of them, with image bytes and labels, as Hugging Face datasets export; an NPZ
-    archive with images x and labels y; CIFAR-10, CIFAR-100, WebVision and Clothing-1M as they are published. A split
-    is named after `#`: "mnist.npz#test" is x_test and y_test, "folder#test" the files test-*.parquet or the class
-    folders in test/. Without it, "train" is read where there are several.
+    archive with images x and labels y; CIFAR-10, CIFAR-100, SVHN, WebVision, Clothing-1M, CUB-200-2011 and Stanford
+    Cars as they are published. A split is named after `#`: "mnist.npz#test" is x_test and y_test, "folder#test" the
+    files test-*.parquet or the class folders in test/. Without it, "train" is read where there are several.
 
     Of more than 100,000 images that do not fit into 1 GB, only the headers are looked at; they are decoded when
     they are asked for.
 
     Labels are class names or integers; -1 stands for not labelled, -2 for out of distribution.
+
+    Boxes come with CUB-200-2011 and Stanford Cars, from columns x0, y0, x1, y1 of Parquet files and labels.csv, and
+    from an array boxes (n, 4) of an NPZ. These count pixels from 0, and x1 and y1 are the last ones inside: a box
+    around all of a 64 x 64 image is 0, 0, 63, 63. Where such boxes exceed their images and no box_frame is given, they
+    are left out with a warning.
 
     Args:
         path: a file or folder, with "#SPLIT" where it holds several.
@@ -69,32 +89,49 @@ def read(
         label_column: column of the labels, for tables; found by its name by default.
         image_column: column of the images or their files; found by its type or name by default.
         id_column: column of the ids; found by its name by default.
+        box_frame: (width, height) in pixels that boxes are told in; by default those of each stored image.
+        labeled: False for images of which labels and boxes are not looked at, such as OOD images: a folder then needs
+            no class folders, a table no labels, and all images are labelled -1.
         max_bad: largest share of images that may be unusable; those are in `Pool.rejected` with their reasons.
 
     Raises:
-        InputError: no known layout, too many bad images, or labels that are no classes.
+        InputError: no known layout, too many bad images, labels that are no classes, a box that is empty or outside
+            its image, or a box_frame for images without boxes.
         UnknownName: a label that is no class name.
     """
     if not 0 <= max_bad <= 1:
         raise InputError(f"max_bad should be a share between 0 and 1; {max_bad!r} came.")
     size = None if image_size is None else _check_size(image_size)
-    listing = _list(Path(path), labels is None, label_column, image_column, id_column)
+    frame = None if box_frame is None else _check_frame(box_frame)
+    if not labeled and any(given is not None for given in (labels, clean_labels, label_column, box_frame)):
+        raise InputError("labeled=False leaves labels and boxes aside, so nothing should be said about them.")
+    listing = _list(Path(path), labeled, labels is None, label_column, image_column, id_column)
+    if not labeled:
+        listing = dataclasses.replace(listing, labels=[UNLABELED] * len(listing.ids), clean_labels=None, boxes=None)
+    if frame is not None and listing.boxes is None:
+        raise InputError(f"{path} has no boxes, so box_frame means nothing. Columns x0, y0, x1, y1 would be boxes.")
     own = listing.labels
     if labels is not None:
         listing = dataclasses.replace(listing, labels=read_labels(labels, listing.ids, listing.problems, own))
     if clean_labels is not None:
         truth = read_labels(clean_labels, listing.ids, listing.problems, own)
         listing = dataclasses.replace(listing, clean_labels=truth)
-    return _assemble(listing, size, max_bad)
+    pool = _assemble(listing, size, max_bad, frame)
+    if labeled and not pool.classes:
+        raise InputError("no image has a class. At least one needs a label.")
+    return pool
 
 
-def _list(path: Path, needs_labels: bool, label: str | None, image: str | None, id_: str | None) -> Listing:
+def _list(
+    path: Path, labeled: bool, own_labels: bool, label: str | None, image: str | None, id_: str | None
+) -> Listing:
     path, split = _locate(path)
+    needs_labels = labeled and own_labels
     kind = path.suffix.lower()
+    published = _list_published(path, split, label, image, id_)
+    if published is not None:
+        return published
     if path.is_dir():
-        published = _list_published(path, split, label, image, id_)
-        if published is not None:
-            return published
         files = choose_files(path, split)
         if files:
             return list_parquet(files, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
@@ -109,7 +146,7 @@ def _list(path: Path, needs_labels: bool, label: str | None, image: str | None, 
         raise InputError(f"{path} has no splits, so '#{split}' means nothing. Give the path alone.")
     if path.is_dir():
         _refuse_columns(path, label, image, id_)
-        return list_class_folders(path)
+        return list_class_folders(path) if labeled else list_images(path)
     if kind == ".csv":
         return list_csv(path, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
     if kind == ".parquet":
@@ -124,7 +161,7 @@ def _list_published(path: Path, split: str | None, label: str | None, *columns: 
     if is_cifar(path):
         _refuse_columns(path, *columns)
         return list_cifar(path, split, label_column=label)
-    for is_here, lister in ((is_webvision, list_webvision), (is_clothing1m, list_clothing1m)):
+    for is_here, lister in _PUBLISHED:
         if is_here(path):
             _refuse_columns(path, label, *columns)
             return lister(path, split)
@@ -146,6 +183,12 @@ def _refuse_columns(path: Path, *columns: str | None) -> None:
         raise InputError(f"{path} has no columns, so {asked[0]!r} means nothing. Parquet and CSV files have.")
 
 
+def _check_frame(frame: tuple[int, int]) -> tuple[int, int]:
+    if not isinstance(frame, tuple | list) or len(frame) != 2:
+        raise InputError(f"box_frame should be width and height in pixels; {frame!r} came.")
+    return check_count("box_frame's width", frame[0]), check_count("box_frame's height", frame[1])
+
+
 def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     sides = size if isinstance(size, tuple) else (size, size)
     if len(sides) != 2:
@@ -153,7 +196,7 @@ def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return check_count("image_size", sides[0]), check_count("image_size", sides[1])
 
 
-def _assemble(listing: Listing, size: tuple[int, int] | None, max_bad: float) -> Pool:
+def _assemble(listing: Listing, size: tuple[int, int] | None, max_bad: float, frame: tuple[int, int] | None) -> Pool:
     n = len(listing.ids)
     if n == 0 or listing.labels is None:
         raise InputError("the dataset has no images.")
@@ -173,13 +216,26 @@ def _assemble(listing: Listing, size: tuple[int, int] | None, max_bad: float) ->
         _shape(list(looks.values()), size),
         None if clean is None else clean[rows],
         tuple(rejected),
+        _boxes(listing, looks, rows, frame),
     )
     if fits_memory(len(rows), pool.image_shape) or len(rows) <= MOST_CHECKED:
         pool = pool.verified()
     _check_rejected(pool.rejected, n, max_bad)
-    if not pool.classes:
-        raise InputError("no image has a class. At least one needs a label.")
     return pool
+
+
+def _boxes(
+    listing: Listing,
+    looks: dict[int, tuple[int, int, bool]],
+    rows: Positions,
+    frame: tuple[int, int] | None,
+) -> NDArray[np.float32] | None:
+    if listing.boxes is None:
+        return None
+    sizes = [frame or (looks[row][1], looks[row][0]) for row in rows.tolist()]
+    boxes = dataclasses.replace(listing.boxes, edges=listing.boxes.edges[rows])
+    ids = [listing.ids[row] for row in rows.tolist()]
+    return in_shares(boxes, np.array(sizes, dtype=np.float64), ids, stated=frame is not None)
 
 
 def _look(source: ImageSource, n: int, problems: dict[int, str]) -> dict[int, tuple[int, int, bool]]:

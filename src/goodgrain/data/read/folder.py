@@ -58,6 +58,24 @@ def list_class_folders(root: Path) -> Listing:
     return Listing(ids, FileSource(root, tuple(files)), labels, classes=classes, problems=problems)
 
 
+def list_images(root: Path) -> Listing:
+    """Every file below a folder, sorted, whatever folders it lies in; labels are not looked for.
+
+    Raises:
+        InputError: no images.
+    """
+    found: list[tuple[str, str | None]] = []
+    for entry in _entries(root):
+        found += _walk(root, entry) if _is_folder(entry) else [_file(root, entry)]
+    if all(problem is not None for _, problem in found):
+        raise InputError(f"{root} holds no images.")
+    files = [file for file, _ in found]
+    ids = [_readable(file) for file in files]
+    check_unique(ids, str(root))
+    problems = {row: problem for row, (_, problem) in enumerate(found) if problem is not None}
+    return Listing(ids, FileSource(root, tuple(files)), None, problems=problems)
+
+
 def split_folder(root: Path, split: str | None) -> Path:
     """The folder of a split, as ImageNet has `train` and `val`; the root itself where it holds no splits.
 
@@ -85,12 +103,16 @@ def _walk(root: Path, folder: os.DirEntry[str]) -> Iterator[tuple[str, str | Non
             continue
         if _is_folder(entry):
             yield from _walk(root, entry)
-        elif entry.is_symlink() and not leads_inside(root, Path(entry.path)):
-            yield _relative(root, entry), "it is a link that leaves the folder"
-        elif not _is_image(entry.name):
-            yield _relative(root, entry), "its name does not end like an image's"
         else:
-            yield _relative(root, entry), None
+            yield _file(root, entry)
+
+
+def _file(root: Path, entry: os.DirEntry[str]) -> tuple[str, str | None]:
+    if entry.is_symlink() and not leads_inside(root, Path(entry.path)):
+        return _relative(root, entry), "it is a link that leaves the folder"
+    if not _is_image(entry.name):
+        return _relative(root, entry), "its name does not end like an image's"
+    return _relative(root, entry), None
 
 
 def leads_inside(root: Path, path: Path) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from goodgrain.data.images import ImageSource
 from goodgrain.data.pool import OOD, UNLABELED
+from goodgrain.data.read.boxes import PixelBoxes
 from goodgrain.errors import InputError
 
 Label = int | str | None  # None: the row has no label
@@ -33,6 +34,7 @@ class Listing:
         clean_labels: likewise, the truth where the dataset states it.
         classes: their names, where the dataset states them.
         problems: row -> why it cannot be used, for what is known without decoding.
+        boxes: one per image, where the dataset states them.
     """
 
     ids: Sequence[str]
@@ -41,6 +43,7 @@ class Listing:
     clean_labels: Sequence[Label] | None = None
     classes: tuple[str, ...] | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
+    boxes: PixelBoxes | None = None
 
 
 def check_unique(ids: Sequence[str], where: str) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from goodgrain.data.images import EncodedSource
+from goodgrain.data.read.boxes import COLUMNS, PixelBoxes, boxes_of_corners
 from goodgrain.data.read.folder import SPLITS
 from goodgrain.data.read.listing import ID_COLUMNS, Listing, check_column, check_unique, find_column, plain_labels
 from goodgrain.errors import InputError
@@ -34,6 +36,7 @@ def list_parquet(
     """The rows of some files, one after the other; image bytes are kept encoded.
 
     Ids come from an id or index column where there is one without gaps and repeats, else they are "file.parquet:row".
+    Columns x0, y0, x1 and y1 of numbers are boxes; a row without them has none.
 
     Raises:
         InputError: a file that cannot be read, files that differ in their columns, or columns that cannot be told.
@@ -54,7 +57,8 @@ def list_parquet(
     id_name = find_column(names, ID_COLUMNS) if id_column is None else check_column(id_column, names, where)
     if id_name == image:
         id_name = None
-    wanted += [name for name in (clean, id_name) if name is not None and name not in wanted]
+    corners = _box_columns(schema)
+    wanted += [name for name in (clean, id_name, *corners) if name is not None and name not in wanted]
     table = _read(files, wanted)
     classes = None if named is None else class_names(schema, named)
     return Listing(
@@ -63,6 +67,7 @@ def list_parquet(
         None if label is None else plain_labels(table.column(label).to_pylist(), f"column {label!r}"),
         None if clean is None else _clean_labels(table, clean, schema, classes),
         classes=classes,
+        boxes=_boxes(table, corners) if corners else None,
     )
 
 
@@ -181,6 +186,22 @@ def _image_column(schema: pa.Schema, where: str) -> str:
     if found:
         raise InputError(f"{where} has several columns of bytes: {', '.join(found)}. Say which with image_column.")
     raise InputError(f"{where} has no column of encoded images (binary). Its columns are {', '.join(schema.names)}.")
+
+
+def _box_columns(schema: pa.Schema) -> list[str]:
+    """The four columns of boxes, or none of them."""
+    found = [find_column(schema.names, (name,)) for name in COLUMNS]
+    names = [name for name in found if name is not None and _is_number(schema.field(name).type)]
+    return names if len(names) == len(COLUMNS) else []
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _boxes(table: pa.Table, columns: Sequence[str]) -> PixelBoxes:
+    corners = [table.column(name).cast(pa.float64()).to_numpy() for name in columns]  # NaN for a missing value
+    return boxes_of_corners(np.stack(corners, axis=1))
 
 
 def _label_column(schema: pa.Schema, where: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from goodgrain.data.images import FileSource
+from goodgrain.data.read.boxes import COLUMNS, PixelBoxes, boxes_of_corners
 from goodgrain.data.read.folder import leads_inside
 from goodgrain.data.read.listing import (
     Listing,
@@ -30,8 +33,10 @@ def list_csv(
 ) -> Listing:
     """One row per line of the table; files are relative to the table's folder, and ids are the file entries.
 
+    Columns x0, y0, x1 and y1 are boxes; a line that leaves them empty has none.
+
     Raises:
-        InputError: no column of files or labels, or a file that is listed twice.
+        InputError: no column of files or labels, a file that is listed twice, or a box that is no numbers.
     """
     table = read_csv(path)
     columns = list(table)
@@ -47,7 +52,7 @@ def list_csv(
     clean = None if clean_column is None else plain_labels(table[clean_column], path.name)
     root = path.parent
     problems = {row: problem for row, file in enumerate(files) if (problem := _problem(root, file))}
-    return Listing(ids, FileSource(root, tuple(files)), labels, clean, problems=problems)
+    return Listing(ids, FileSource(root, tuple(files)), labels, clean, problems=problems, boxes=_boxes(table, path))
 
 
 def _column(asked: str | None, known: tuple[str, ...], columns: list[str], path: Path, what: str) -> str:
@@ -59,6 +64,20 @@ def _column(asked: str | None, known: tuple[str, ...], columns: list[str], path:
             f"{path.name} has no column of {what} ({' or '.join(known)}). Its columns are {', '.join(columns)}."
         )
     return found
+
+
+def _boxes(table: dict[str, list[str]], path: Path) -> PixelBoxes | None:
+    columns = [name for known in COLUMNS if (name := find_column(list(table), (known,))) is not None]
+    if len(columns) < len(COLUMNS):
+        return None
+    corners = np.empty((len(table[columns[0]]), len(columns)))
+    for place, name in enumerate(columns):
+        for row, text in enumerate(table[name]):
+            try:
+                corners[row, place] = float(text or "nan")
+            except ValueError as reason:
+                raise InputError(f"{path.name}, row {row + 1}: {name} should be a number; {text!r} came.") from reason
+    return boxes_of_corners(corners)
 
 
 def _problem(root: Path, file: str) -> str | None:

@@ -148,7 +148,7 @@ def _photographs() -> tuple[np.ndarray, np.ndarray]:
     return pool.images(np.arange(len(pool))), pool.labels
 
 
-def known_bias(count: int, seed: int, *, share: float = 0.9, ink: float = 0.5, same: bool = True) -> Task:
+def known_bias(count: int, seed: int, *, share: float = 0.9, ink: float = 0.75, same: bool = True) -> Task:
     """Digits blended into photographs whose class goes with the digit in training and not in test.
 
     OOD images are photographs alone, of which none lies behind a digit.

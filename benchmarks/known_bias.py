@@ -19,7 +19,7 @@ FACTS = [
     ("follows the photo", "follows_photograph"),
     ("photo is readable", "photograph_readable"),
 ]
-COUNT = 1000
+COUNT = 500
 
 
 def cells(scale):

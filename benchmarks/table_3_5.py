@@ -2,8 +2,8 @@
 
 python benchmarks/table_3_5.py --scale laptop --workers 2
 
-At laptop scale 5,000 unlabelled images, and a tenth of the other tables' epochs over them: a thousandth of the published
-steps.
+At laptop scale 5,000 unlabelled images, and a tenth of the other tables' epochs over them: a thousandth of the
+published steps.
 """
 
 from chapter3 import SCALES, Cell, command

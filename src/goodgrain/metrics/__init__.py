@@ -1,6 +1,7 @@
 """What is measured of a trained model."""
 
 from goodgrain.metrics.classification import accuracy, relabeling_accuracy
+from goodgrain.metrics.detection import ood_metrics
 from goodgrain.metrics.localization import box_around, box_iou, gt_known_loc, mean_iou
 
-__all__ = ["accuracy", "box_around", "box_iou", "gt_known_loc", "mean_iou", "relabeling_accuracy"]
+__all__ = ["accuracy", "box_around", "box_iou", "gt_known_loc", "mean_iou", "ood_metrics", "relabeling_accuracy"]

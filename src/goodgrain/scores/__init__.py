@@ -1,22 +1,47 @@
 """Scores: one number per example from what a model saw of it; the higher, the earlier it is picked."""
 
+from goodgrain.scores.features import activation, between_classes, class_cosine, undesirability
 from goodgrain.scores.geometry import moderate, prototypical
-from goodgrain.scores.purity import label_agreement
+from goodgrain.scores.purity import (
+    energy,
+    knn,
+    label_agreement,
+    mahalanobis,
+    max_logit,
+    msp,
+    nearest_in,
+    nearest_ood,
+    odin,
+    react,
+)
 from goodgrain.scores.training import aum, el2n, forgetting, grand, small_loss
 from goodgrain.scores.uncertainty import diff_prob, entropy, least_confidence, margin, max_prob
 
 __all__ = [
+    "activation",
     "aum",
+    "between_classes",
+    "class_cosine",
     "diff_prob",
     "el2n",
+    "energy",
     "entropy",
     "forgetting",
     "grand",
+    "knn",
     "label_agreement",
     "least_confidence",
+    "mahalanobis",
     "margin",
+    "max_logit",
     "max_prob",
     "moderate",
+    "msp",
+    "nearest_in",
+    "nearest_ood",
+    "odin",
     "prototypical",
+    "react",
     "small_loss",
+    "undesirability",
 ]

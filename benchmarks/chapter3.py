@@ -65,7 +65,11 @@ class Scale:
 
 
 SEEDS = {"few": (0, 1, 2, 3, 4), "many": (0, 1, 2)}
-CHOSEN: dict[str, dict[str, Any]] = {"standard": {}, "taufe": {}, "oat": {}}
+CHOSEN: dict[str, dict[str, Any]] = {
+    "standard": {},
+    "taufe": {"weight": 1.0, "statistics": "shared"},
+    "oat": {"weight": 1.0, "statistics": "separate"},
+}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "standard": {},
     "taufe": {"weight": 0.1, "statistics": "shared"},

@@ -14,18 +14,35 @@ if TYPE_CHECKING:
     from goodgrain import data, losses, metrics, scores, select
     from goodgrain.learn.trained import load
     from goodgrain.observations import Observations
+    from goodgrain.pipelines.compare_ood import compare_ood
     from goodgrain.pipelines.embed import embed
     from goodgrain.pipelines.prune import prune
+    from goodgrain.pipelines.train import train
 
 _NAMES = {
     "Observations": "goodgrain.observations",
+    "compare_ood": "goodgrain.pipelines.compare_ood",
     "embed": "goodgrain.pipelines.embed",
     "load": "goodgrain.learn.trained",
     "prune": "goodgrain.pipelines.prune",
+    "train": "goodgrain.pipelines.train",
 }
 _ROOMS = ("data", "losses", "metrics", "scores", "select")
 
-__all__ = ["Observations", "__version__", "data", "embed", "load", "losses", "metrics", "prune", "scores", "select"]
+__all__ = [
+    "Observations",
+    "__version__",
+    "compare_ood",
+    "data",
+    "embed",
+    "load",
+    "losses",
+    "metrics",
+    "prune",
+    "scores",
+    "select",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

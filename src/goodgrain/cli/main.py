@@ -13,6 +13,7 @@ import goodgrain
 from goodgrain.cli.demo import demo
 from goodgrain.cli.embed import embed
 from goodgrain.cli.prune import prune
+from goodgrain.cli.train import train
 from goodgrain.errors import GoodgrainError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("prune")(prune)
 app.command("embed")(embed)
+app.command("train")(train)
 app.command("demo")(demo)
 
 _FULL = {

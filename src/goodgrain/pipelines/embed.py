@@ -86,7 +86,12 @@ def embed(
         raise InputError("views, image_size and image_column are for images, but the data are texts. Leave them out.")
     watch.stage("loading the model")
     encoder = find_encoder(model, texts=texts, device=device)
-    columns = {"label_column": label_column, "id_column": id_column, "labels": labels, "clean_labels": clean_labels}
+    columns: dict[str, Any] = {
+        "label_column": label_column,
+        "id_column": id_column,
+        "labels": labels,
+        "clean_labels": clean_labels,
+    }
     watch.stage(f"reading the {'texts' if texts else 'images'}")
     if isinstance(data, Pool):
         source = of_pool(data)

@@ -94,7 +94,7 @@ class PruneConfig:
     def __post_init__(self) -> None:
         """Check all that can be checked without the data."""
         for name in ("keep", "compare", "must_keep", "must_drop"):
-            object.__setattr__(self, name, _several(name, getattr(self, name)))
+            object.__setattr__(self, name, several(name, getattr(self, name)))
         object.__setattr__(self, "keep", tuple(_budget(budget) for budget in self.keep))
         for name in ("must_keep", "must_drop"):
             object.__setattr__(self, name, tuple(str(one) for one in getattr(self, name)))
@@ -204,7 +204,7 @@ def under_recipe(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {**theirs, **asked}
 
 
-def _several(name: str, values: object) -> tuple[Any, ...]:
+def several(name: str, values: object) -> tuple[Any, ...]:
     """One value or many, from a list, a tuple or an array; a string is one value."""
     if values is None:
         return ()

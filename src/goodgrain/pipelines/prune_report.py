@@ -46,7 +46,7 @@ def _facts(
         name=Path(source).name,
         method=asked.title(asked.method),
         command=_command(config),
-        settings=list(_settings(config)),
+        settings=list(settings_of(config)),
         ids=seen.ids.astype(np.str_),
         kept=outcome.selection.positions[:largest],
         seed=asked.seed,
@@ -112,11 +112,12 @@ def _command(config: Mapping[str, Any]) -> str:
     return shlex.join(line)
 
 
-def _settings(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, str]]:
+def settings_of(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, str]]:
+    """Name and value of everything that was asked, tables within tables by dotted names."""
     rows: list[tuple[str, str]] = []
     for name, value in config.items():
         if isinstance(value, Mapping):
-            rows += _settings(value, f"{name}.")
+            rows += settings_of(value, f"{name}.")
         else:
             rows.append((prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return rows

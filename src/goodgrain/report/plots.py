@@ -58,17 +58,17 @@ def learning_curve(points: Sequence[CurvePoint]) -> go.Figure:
         'accuracy (%)'
     """
     check_rows("points", len(points), None)
-    figure = _figure("examples kept", "accuracy (%)")
+    figure = blank_figure("examples kept", "accuracy (%)")
     ends = []
     for rank, method in enumerate(dict.fromkeys(point.method for point in points)):
         own = sorted((point for point in points if point.method == method), key=lambda point: point.budget)
         colour, (symbol, glyph) = PALETTE[rank % len(PALETTE)], _SYMBOLS[rank % len(_SYMBOLS)]
         figure.add_scatter(
-            name=_plain(shorten(method)),
+            name=plain(shorten(method)),
             x=[point.budget for point in own],
             y=[100 * point.mean for point in own],
             error_y={"array": [100 * point.std for point in own], "thickness": 1.5, "width": 4},
-            customdata=[[_plain(method), point.seeds] for point in own],
+            customdata=[[plain(method), point.seeds] for point in own],
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
             marker={"symbol": symbol, "size": 9},
@@ -81,7 +81,7 @@ def learning_curve(points: Sequence[CurvePoint]) -> go.Figure:
     bottom, top = max(0.0, low - room), min(102.0, high + room)
     figure.update_yaxes(range=[bottom, top])
     figure.update_xaxes(rangemode="tozero")
-    _label_ends(figure, ends, bottom, top)
+    label_ends(figure, ends, bottom, top)
     return figure
 
 
@@ -119,20 +119,20 @@ def class_shares(classes: Sequence[str], kept: ArrayLike, total: ArrayLike, *, m
     shares = [100 * part / whole for _, part, whole, _ in rows]
     overall = 100 * parts.sum() / wholes.sum()
     # Rows sit at numbers, not at names: two names may shorten to the same text.
-    figure = _figure("kept share (%)", "", height=_ROW_HEIGHT * len(rows) + 110)
+    figure = blank_figure("kept share (%)", "", height=_ROW_HEIGHT * len(rows) + 110)
     figure.add_bar(
         x=shares,
         y=list(range(len(rows))),
         orientation="h",
         marker={"color": [colour for *_, colour in rows]},
-        customdata=[[_plain(shorten(name, 80)), f"{part:,}", f"{whole:,}"] for name, part, whole, _ in rows],
+        customdata=[[plain(shorten(name, 80)), f"{part:,}", f"{whole:,}"] for name, part, whole, _ in rows],
         hovertemplate="%{customdata[0]}: %{customdata[1]} of %{customdata[2]} kept<extra></extra>",
     )
     _mark(figure, overall, f"all classes {overall:.1f}%", left=overall > max(shares) / 2)
     figure.update_xaxes(range=[0, max(1.0, 1.05 * max(*shares, overall))])
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[f"{_plain(shorten(row[0]))}  {share:.1f}%" for row, share in zip(rows, shares, strict=True)],
+        ticktext=[f"{plain(shorten(row[0]))}  {share:.1f}%" for row, share in zip(rows, shares, strict=True)],
         range=[-0.6, len(rows) - 0.4],
         showgrid=False,
     )
@@ -154,7 +154,7 @@ def noise_share(budgets: ArrayLike, share_kept: ArrayLike, share_all: float) -> 
     counts = check_integers("budgets", budgets)
     shares = 100 * check_scores(share_kept, name="share_kept", n=len(counts))
     order = np.argsort(counts, kind="stable")
-    figure = _figure("examples kept", "wrong labels (%)")
+    figure = blank_figure("examples kept", "wrong labels (%)")
     figure.add_scatter(
         x=counts[order].tolist(),
         y=shares[order].tolist(),
@@ -196,13 +196,13 @@ def histogram(groups: Mapping[str, ArrayLike], *, unit: str, bins: int = 40) -> 
     filled = {name: check_scores(values, name=name) for name, values in groups.items() if np.size(values)}
     check_rows("groups", len(filled), None)
     edges = np.histogram_bin_edges(np.concatenate(list(filled.values())), bins=bins)
-    figure = _figure(unit, "share of the group (%)")
+    figure = blank_figure(unit, "share of the group (%)")
     for rank, (name, values) in enumerate(filled.items()):
         counts, _ = np.histogram(values, bins=edges)
         figure.add_bar(
-            name=f"{_plain(shorten(name))} ({len(values):,})",
-            x=_rounded((edges[:-1] + edges[1:]) / 2),
-            y=_rounded(100 * counts / len(values)),
+            name=f"{plain(shorten(name))} ({len(values):,})",
+            x=rounded((edges[:-1] + edges[1:]) / 2),
+            y=rounded(100 * counts / len(values)),
             width=float(edges[1] - edges[0]),
             marker={"color": PALETTE[rank % len(PALETTE)], "opacity": 0.55, "line": {"width": 0}},
             customdata=[
@@ -237,7 +237,7 @@ def neighbour_counts(
     curves = {name: check_numbers(name, values, dimensions=1, n=len(x)) for name, values in quantiles.items()}
     check_rows("quantiles", len(curves), None)
     order = np.argsort(x, kind="stable")
-    figure = _figure("similarity threshold", "neighbours per example")
+    figure = blank_figure("similarity threshold", "neighbours per example")
     everything = np.concatenate(list(curves.values()))
     logarithmic = bool(everything.min() > 0)
     low, high = (float(np.log10(end) if logarithmic else end) for end in (everything.min(), everything.max()))
@@ -247,18 +247,18 @@ def neighbour_counts(
         y = values[order]
         colour, (symbol, glyph) = PALETTE[rank % len(PALETTE)], _SYMBOLS[rank % len(_SYMBOLS)]
         figure.add_scatter(
-            name=_plain(shorten(name)),
-            x=_rounded(x[order]),
-            y=_rounded(y),
+            name=plain(shorten(name)),
+            x=rounded(x[order]),
+            y=rounded(y),
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
             marker={"symbol": symbol, "size": 7},
-            customdata=[[_plain(name)]] * len(x),
+            customdata=[[plain(name)]] * len(x),
             hovertemplate="%{customdata[0]}: %{y:,.0f} neighbours at %{x:.3f}<extra></extra>",
         )
         ends.append((float(np.log10(y[-1]) if logarithmic else y[-1]), colour, glyph, shorten(name)))
     figure.update_yaxes(range=[bottom, top])
-    _label_ends(figure, ends, bottom, top)
+    label_ends(figure, ends, bottom, top)
     if logarithmic:
         figure.update_yaxes(type="log", dtick=1, tickformat=",")
     if chosen is not None:
@@ -266,7 +266,8 @@ def neighbour_counts(
     return figure
 
 
-def _figure(x_title: str, y_title: str, *, height: int = 340) -> go.Figure:
+def blank_figure(x_title: str, y_title: str, *, height: int = 340) -> go.Figure:
+    """A figure with nothing in it, in the form that all figures of the reports have."""
     axis = {"automargin": True, "fixedrange": True, "zeroline": False}
     return go.Figure(
         layout={
@@ -283,12 +284,12 @@ def _figure(x_title: str, y_title: str, *, height: int = 340) -> go.Figure:
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as plotly shows it letter by letter: it reads a small HTML, which knows no entity for quotes."""
     return escape(text, quote=False)
 
 
-def _rounded(values: NDArray[Any]) -> list[float]:
+def rounded(values: NDArray[Any]) -> list[float]:
     """Six digits are more than a screen shows, and keep the page small."""
     return [float(f"{value:.6g}") for value in values]
 
@@ -300,7 +301,7 @@ def _mark(figure: go.Figure, x: float, label: str, *, left: bool) -> None:
     figure.add_annotation(text=label, x=x, xanchor=side, y=1, yref="paper", yanchor="bottom", showarrow=False)
 
 
-def _label_ends(figure: go.Figure, ends: list[tuple[float, str, str, str]], bottom: float, top: float) -> None:
+def label_ends(figure: go.Figure, ends: list[tuple[float, str, str, str]], bottom: float, top: float) -> None:
     """Name each line (end height, colour, glyph, name) beside its end: apart from the others, and below the top."""
     ends = sorted(ends)
     gap = 0.075 * (top - bottom)
@@ -313,6 +314,6 @@ def _label_ends(figure: go.Figure, ends: list[tuple[float, str, str, str]], bott
         ceiling = heights[i] - gap
     for height, (_, colour, glyph, name) in zip(heights, ends, strict=True):
         # The page replaces labels of this name by a legend where it is too narrow to set them beside the plot.
-        text = f"<span style='color:{colour}'>{glyph}</span> {_plain(name)}"
+        text = f"<span style='color:{colour}'>{glyph}</span> {plain(name)}"
         figure.add_annotation(name="end", text=text, x=1.01, xref="paper", xanchor="left", y=height, showarrow=False)
     figure.update_layout(margin_r=30 + 7 * max(len(name) for *_, name in ends))

@@ -1,6 +1,15 @@
 """Scores: one number per example from what a model saw of it; the higher, the earlier it is picked."""
 
-from goodgrain.scores.features import activation, between_classes, class_cosine, undesirability
+from goodgrain.scores.features import (
+    activation,
+    agreement,
+    between_classes,
+    class_cosine,
+    projection,
+    response,
+    switched_off,
+    undesirability,
+)
 from goodgrain.scores.geometry import moderate, prototypical
 from goodgrain.scores.purity import (
     energy,
@@ -19,6 +28,7 @@ from goodgrain.scores.uncertainty import diff_prob, entropy, least_confidence, m
 
 __all__ = [
     "activation",
+    "agreement",
     "aum",
     "between_classes",
     "class_cosine",
@@ -40,8 +50,11 @@ __all__ = [
     "nearest_in",
     "nearest_ood",
     "odin",
+    "projection",
     "prototypical",
     "react",
+    "response",
     "small_loss",
+    "switched_off",
     "undesirability",
 ]

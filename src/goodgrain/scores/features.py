@@ -239,7 +239,7 @@ def projection(features: ArrayLike, *, seed: int = 0, method: str = "pca") -> ND
 
 def _around_the_origin(x: NDArray[np.float64], _: int) -> NDArray[np.float64]:
     x = np.pad(x, ((0, 0), (0, max(0, 2 - x.shape[1]))))
-    _, vectors = np.linalg.eigh(x.T @ x)  # (d, d), ascending
+    vectors = np.linalg.eigh(x.T @ x).eigenvectors  # (d, d), ascending
     axes = vectors[:, :-3:-1]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     points: NDArray[np.float64] = x @ axes + 0.0  # -0.0 becomes 0.0

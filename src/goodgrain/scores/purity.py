@@ -264,7 +264,7 @@ def _logits(values: ArrayLike) -> NDArray[np.float64]:
     logits = check_numbers("logits", values, dimensions=2)
     if logits.shape[1] < 1:
         raise InputError(f"logits should be (n, c) with at least 1 class; their shape is {logits.shape}.")
-    wide: NDArray[np.float64] = logits.astype(np.float64, copy=False)
+    wide: NDArray[np.float64] = np.asarray(logits, dtype=np.float64)
     return wide
 
 
@@ -280,7 +280,8 @@ def _pair(features: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.float64
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    unit: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
 
 
 def _parts(rows: NDArray[np.float64]) -> list[NDArray[np.float64]]:

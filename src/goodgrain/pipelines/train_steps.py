@@ -1,0 +1,152 @@
+"""The steps of a training run: train each method, and measure what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodgrain.data.pool import Pool
+from goodgrain.errors import InputError
+from goodgrain.learn import fit, predict
+from goodgrain.learn.detect import purity
+from goodgrain.learn.localize import cam_boxes, predict_boxes
+from goodgrain.learn.loop import History
+from goodgrain.learn.model_file import save_model
+from goodgrain.learn.published_ood import make_calibrated
+from goodgrain.learn.streams import stream_seed
+from goodgrain.metrics import accuracy, gt_known_loc, mean_iou, ood_metrics
+from goodgrain.pipelines.monitor import Monitor
+from goodgrain.pipelines.train_config import TrainConfig
+from goodgrain.pipelines.train_inputs import Images
+from goodgrain.run import RunFolder
+from goodgrain.scores.features import activation, between_classes
+
+DETECTORS = ("msp", "energy")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One training and what it came to.
+
+    Args:
+        method: "standard", "taufe" or "oat".
+        repeat: from 0.
+        learner: holding its networks.
+        history: what training saw.
+        facts: name -> number.
+        features: (m, d) of the test images, or of the target's where there is no test set.
+        strange: (k, d) of the OOD images that were kept back.
+        boxes: (m, 4) predicted for the test images, where the task has boxes.
+    """
+
+    method: str
+    repeat: int
+    learner: Any
+    history: History
+    facts: Mapping[str, float]
+    features: NDArray[np.float32]
+    strange: NDArray[np.float32] | None
+    boxes: NDArray[np.float32] | None
+
+
+def train_all(run: RunFolder, images: Images, asked: TrainConfig, device: str, watch: Monitor) -> list[Trained]:
+    """Each method, for each repeat; the last epoch counts."""
+    return [
+        _train(run, images, asked, method, repeat, device, watch)
+        for repeat in range(asked.repeats)
+        for method in asked.methods
+    ]
+
+
+def _train(
+    run: RunFolder, images: Images, asked: TrainConfig, method: str, repeat: int, device: str, watch: Monitor
+) -> Trained:
+    kind = "boxes" if asked.task == "box" else asked.learner
+    learner: Any = make_calibrated(kind, asked.calibration(method), config=asked.recipe, **asked.recipe_options())
+    name = f"{method}-{repeat}"
+    history = fit(
+        learner,
+        images.train,
+        epochs=asked.epochs,
+        seed=stream_seed(asked.seed, "train", repeat),  # the same for each method: same weights, same batches
+        checkpoint=run.path(f"checkpoints/{name}.pt"),
+        progress=watch.training(f"training with {method}", asked.epochs),
+        device=device,
+        precision=asked.precision,
+    )
+    if asked.task != "box":
+        run.write(f"models/{name}.safetensors", lambda path: save_model(path, learner, images.train))
+    shown = images.target if images.test is None else images.test
+    probabilities, features = predict(learner, shown)
+    strange = None if images.strangers is None else predict(learner, images.strangers)[1]
+    facts: dict[str, float] = {"loss": float(history.loss[-1])}
+    boxes = None
+    if images.test is not None and asked.task != "box":
+        facts["accuracy"] = accuracy(probabilities.argmax(axis=1), images.test.labels)
+    if images.test is not None and asked.task != "classify":
+        boxes = predict_boxes(learner, images.test) if asked.task == "box" else cam_boxes(learner, images.test)
+        known = known_boxes(images.test)
+        measure = mean_iou if asked.task == "box" else gt_known_loc
+        facts["mean_iou" if asked.task == "box" else "gt_known_loc"] = measure(
+            boxes[known], _boxes_of(images.test)[known]
+        )
+    facts["activation"] = activation(features)
+    if strange is not None and images.strangers is not None:
+        facts["ood_activation"] = activation(strange)
+        if asked.task != "box":
+            for detector in DETECTORS:
+                inside, outside = (purity(learner, pool, detector) for pool in (shown, images.strangers))
+                facts.update({f"{detector}_{key}": value for key, value in ood_metrics(inside, outside).items()})
+    if asked.task != "box":
+        facts["class_cosine"] = between_classes(features, shown.labels)
+    run.log("evaluated", method=method, repeat=repeat, **facts)
+    return Trained(method, repeat, learner, history, facts, features, strange, boxes)
+
+
+def known_boxes(pool: Pool) -> NDArray[np.int64]:
+    """(m,) positions of the images with a known box.
+
+    Raises:
+        InputError: there are none.
+    """
+    known = np.flatnonzero(~np.isnan(_boxes_of(pool)).any(axis=1))
+    if not len(known):
+        raise InputError("no test image has a known box, so boxes cannot be measured. Give a test set with boxes.")
+    return known
+
+
+def _boxes_of(pool: Pool) -> NDArray[np.float32]:
+    return np.full((len(pool), 4), np.nan, dtype=np.float32) if pool.boxes is None else pool.boxes
+
+
+def measure(trained: list[Trained], images: Images, asked: TrainConfig) -> dict[str, Any]:
+    """What metrics.json holds: the facts of each method, over its repeats."""
+    methods = []
+    for method in asked.methods:
+        own = [one.facts for one in trained if one.method == method]
+        values = {name: [float(facts[name]) for facts in own] for name in own[0]}
+        methods.append({"method": method, "weight": asked.calibration(method).strength, **_summed(values)})
+    return {
+        "task": asked.task,
+        "learner": asked.learner,
+        "target": len(images.target),
+        "ood": dict(images.sources),
+        "ood_copies_left_out": {name: len(found) for name, (_, found) in images.copies.items()},
+        "ood_measured_on": None if images.strangers is None else len(images.strangers),
+        "ood_held_back": images.held_back,
+        "test": None if images.test is None else len(images.test),
+        "methods": methods,
+    }
+
+
+def _summed(values: Mapping[str, list[float]]) -> dict[str, Any]:
+    summed: dict[str, Any] = {}
+    for name, one in values.items():
+        summed[name] = one
+        summed[f"{name}_mean"] = float(np.mean(one))
+        summed[f"{name}_std"] = float(np.std(one, ddof=1)) if len(one) > 1 else 0.0
+    return summed

@@ -1,0 +1,158 @@
+import dataclasses
+import json
+import tomllib
+
+import numpy as np
+import pytest
+
+import goodgrain
+from goodgrain.data.pool import OOD, Pool
+from goodgrain.errors import InputError
+
+
+def images(n, seed=0, size=16, classes=2, brightness=0):
+    """Two classes that differ in the bright half, at a brightness of their own."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    pixels = rng.integers(0, 100, (n, size, size, 3)) + brightness
+    pixels[labels == 0, : size // 2] += 100
+    pixels[labels == 1, size // 2 :] += 100
+    names = ["up", "down"][:classes]
+    return Pool.from_arrays(pixels.astype(np.uint8), labels, classes=names, ids=[f"{seed}-{i}" for i in range(n)])
+
+
+def strangers(n=90, seed=5, size=16):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(150, 256, (n, size, size, 3), dtype=np.uint8)
+    return Pool.from_arrays(pixels, np.zeros(n, int))
+
+
+ASKED = {"epochs": 2, "flip": False, "device": "cpu", "batch_size": 16}
+
+
+def test_a_run_leaves_models_numbers_and_a_report(tmp_path):
+    run = goodgrain.train(
+        images(64), ood={"bright": strangers()}, test=images(40, seed=1), output=tmp_path / "run", few_shot=32,
+        compare=("standard", "oat"), repeats=2, **ASKED,
+    )  # fmt: skip
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found == run.metrics
+    assert [one["method"] for one in found["methods"]] == ["taufe", "standard", "oat"]
+    assert [one["weight"] for one in found["methods"]] == [0.1, 0.0, 1.0]
+    for one in found["methods"]:
+        assert len(one["accuracy"]) == 2
+        assert one["accuracy_mean"] == pytest.approx(np.mean(one["accuracy"]))
+        assert one["accuracy_std"] == pytest.approx(np.std(one["accuracy"], ddof=1))
+        assert 0 <= one["msp_auroc_mean"] <= 1
+    assert found["ood"] == {"bright": 32}
+    assert found["target"] == 32
+    assert found["ood_held_back"]
+    page = run.report.read_text()
+    assert "taufe" in page
+    assert "oat" in page
+    model = goodgrain.load(tmp_path / "run" / "models" / "taufe-0.safetensors")
+    agreed = (model.predict(images(40, seed=1)) == np.array(["up", "down"])[images(40, seed=1).labels]).mean()
+    assert agreed == pytest.approx(found["methods"][0]["accuracy"][0])
+    asked = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert asked["train"]["few_shot"] == 32
+    assert asked["job"] == "train"
+
+
+def test_the_same_call_twice_trains_once_and_another_call_is_refused(tmp_path):
+    asked = {"ood": strangers(), "test": images(20, seed=1), "output": tmp_path / "run", **ASKED}
+    first = goodgrain.train(images(48), **asked)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    again = goodgrain.train(images(48), **asked)
+    assert again.metrics == first.metrics
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    with pytest.raises(InputError, match="holds another run: its train.weight is nothing, this one asks for 0.5"):
+        goodgrain.train(images(48), **asked, weight=0.5)
+
+
+def test_every_method_starts_from_the_same_weights_and_sees_the_same_batches(tmp_path):
+    run = goodgrain.train(
+        images(48), ood=strangers(), test=images(20, seed=1), output=tmp_path / "run", weight=0.0, **ASKED
+    )
+    taufe, standard = run.metrics["methods"]
+    assert taufe["accuracy"] == standard["accuracy"]
+    assert taufe["activation"] == standard["activation"]
+    first, second = ((tmp_path / "run" / "models" / f"{name}-0.safetensors") for name in ("taufe", "standard"))
+    one, other = goodgrain.load(first), goodgrain.load(second)
+    shown = images(20, seed=1)
+    assert np.array_equal(one.probabilities(shown), other.probabilities(shown))
+
+
+def test_box_regression_and_localisation(tmp_path):
+    boxes = np.where(np.arange(64)[:, None] % 2 == 0, [[0, 0, 1, 0.5]], [[0, 0.5, 1, 1]]).astype(np.float32)
+    train = dataclasses.replace(images(64), boxes=boxes)
+    test = dataclasses.replace(images(40, seed=1), boxes=boxes[:40])
+    box = goodgrain.train(train, ood=strangers(), test=test, output=tmp_path / "box", task="box", **ASKED)
+    assert 0 <= box.metrics["methods"][0]["mean_iou_mean"] <= 1
+    assert not (tmp_path / "box" / "models").exists() or not list((tmp_path / "box" / "models").iterdir())
+    wsol = goodgrain.train(train, ood=strangers(), test=test, output=tmp_path / "wsol", task="wsol", **ASKED)
+    assert {"gt_known_loc", "accuracy"} <= wsol.metrics["methods"][0].keys()
+    with pytest.raises(InputError, match="task box learns from boxes, and the data has none"):
+        goodgrain.train(images(64), ood=strangers(), output=tmp_path / "none", task="box", **ASKED)
+    with pytest.raises(InputError, match="no test image has a known box"):
+        goodgrain.train(train, ood=strangers(), test=images(9), output=tmp_path / "none", task="wsol", **ASKED)
+
+
+def test_mixmatch_and_adversarial_training_take_ood_images_too(tmp_path):
+    for learner in ("mixmatch", "adversarial"):
+        run = goodgrain.train(
+            images(64), ood=strangers(), test=images(20, seed=1), output=tmp_path / learner, learner=learner,
+            few_shot=16, **{**ASKED, "epochs": 1},
+        )  # fmt: skip
+        assert run.metrics["learner"] == learner
+
+
+def test_copies_are_told_and_answers_of_a_labelling_run_serve_as_ood(tmp_path):
+    own = images(64)
+    labels = own.labels.copy()
+    labels[40:] = OOD
+    pixels = strangers().images(np.arange(90))
+    pixels[3] = own.images([0])[0]
+    run = goodgrain.train(
+        own.with_labels(labels), ood={"mixed": Pool.from_arrays(pixels, np.zeros(90, int))}, output=tmp_path / "run",
+        test=images(20, seed=1), **ASKED,
+    )  # fmt: skip
+    assert run.metrics["ood_copies_left_out"] == {"mixed": 1}
+    assert run.metrics["ood"]["answers"] > 0
+
+
+def test_standard_training_alone_needs_no_ood_images(tmp_path):
+    run = goodgrain.train(images(32), test=images(20, seed=1), output=tmp_path, method="standard", compare=(), **ASKED)
+    assert [one["method"] for one in run.metrics["methods"]] == ["standard"]
+    assert run.metrics["ood_measured_on"] is None
+    assert run.report.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ood": None}, "taufe needs out-of-distribution images"),
+        ({"few_shot": 500}, "has 24 labelled ones"),
+        ({"test": images(9, size=8)}, "the test images come as"),
+        ({"method": "oat", "task": "box"}, "a box regression predicts no classes"),
+    ],
+)
+def test_refusals_come_before_any_training(change, sentence, tmp_path):
+    asked = {"ood": strangers(), "test": images(20, seed=1), "output": tmp_path / "run", **ASKED, **change}
+    with pytest.raises(InputError, match=sentence):
+        goodgrain.train(images(48), **asked)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_comparing_ood_sets_ranks_them(tmp_path):
+    flat = Pool.from_arrays(np.full((60, 16, 16, 3), 128, np.uint8), np.zeros(60, int))
+    found = goodgrain.compare_ood(
+        images(64), {"flat": flat, "like the target": images(60, seed=7)}, output=tmp_path / "run", epochs=3,
+        flip=False, device="cpu", batch_size=16,
+    )  # fmt: skip
+    assert [one.name for one in found.candidates] == ["like the target", "flat"]
+    assert found.candidates[1].shared == 0.0
+    assert found.lines()[0].startswith("1. like the target: shares")
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["candidates"][0]["name"] == "like the target"
+    assert "like the target" in found.report.read_text()
+    with pytest.raises(InputError, match="comparing needs at least 2 OOD sets; 1 came"):
+        goodgrain.compare_ood(images(64), strangers(), output=tmp_path / "other")

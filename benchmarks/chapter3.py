@@ -15,24 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chapter3_data import BIRDS, OODS, VEHICLES, Task, cifar10, drawn, known_bias, tiny_imagenet
+from chapter3_data import BIRDS, VEHICLES, Task, cifar10, drawn, known_bias, tiny_imagenet
+from chapter3_facts import facts_of
+from linear_probe import LinearProbe
 from working import work_through
 
 from goodgrain.data.pool import UNLABELED, Pool
-from goodgrain.learn import SimCLR, Standard, fit, predict
-from goodgrain.learn.attack import adversarial_accuracy, logits_of
-from goodgrain.learn.detect import purity
+from goodgrain.learn import SimCLR, fit
 from goodgrain.learn.learners.calibration import Calibration
-from goodgrain.learn.localize import cam_boxes, predict_boxes
 from goodgrain.learn.published_ood import make_calibrated
 from goodgrain.learn.streams import stream_seed
-from goodgrain.metrics import accuracy, gt_known_loc, mean_iou, ood_metrics
-from goodgrain.scores.features import activation, between_classes
 
 HERE = Path(__file__).parent
-ATTACKED = 500  # test images that are attacked
 UNLABELED_IMAGES = 5000  # beside MixMatch's labelled ones, at laptop scale
-MEASURED_OOD = 1000
 
 
 @dataclass(frozen=True)
@@ -151,6 +146,10 @@ class Laboratory:
         lines = [json.loads(line) for line in self.results.read_text().splitlines()]
         return {Cell(**line["cell"]): line for line in lines}
 
+    def checkpoint(self, cell: Cell) -> Path:
+        """Where the training of a cell is, finished or not."""
+        return self.work / f"{cell.name.replace('/', '_')}.pt"
+
     def run(self, cell: Cell) -> str:
         """Run a cell, keep its line, and say what it came to."""
         task = images_of(cell)
@@ -168,22 +167,17 @@ class Laboratory:
         scale, change = SCALES[self.scale], CHANGES[cell.change]
         recipe = {"network": scale.network, **scale.recipe, **change.get("recipe", {})}
         recipe["flip"] = cell.target != "known-bias"
-        if cell.learner == "simclr":
-            recipe["network"] = self._contrastive(cell, task).network
-            return self._fit(cell, Standard(**recipe), task.train, "")
+        if cell.learner == "simclr":  # on labelled and OOD images alike, then a head on the labelled ones
+            contrastive = SimCLR(scale.network, batch_size=256)
+            return LinearProbe(self._fit(cell, contrastive, task.train), task.train)
         kind = cell.learner if cell.learner in ("ce", "mixmatch", "adversarial") else "boxes"
         if kind == "boxes":
             recipe["loss"] = cell.learner
         calibration = Calibration(method=cell.method, **{**scale.ood[cell.method], **change.get("ood", {})})
         learner = make_calibrated(kind, calibration, config=scale.config, **recipe)
-        return self._fit(cell, learner, with_unlabeled(task.train, cell) if kind == "mixmatch" else task.train, "")
+        return self._fit(cell, learner, with_unlabeled(task.train, cell) if kind == "mixmatch" else task.train)
 
-    def _contrastive(self, cell: Cell, task: Task) -> SimCLR:
-        """SimCLR on the labelled and the OOD images alike, for table 3.8."""
-        scale = SCALES[self.scale]
-        return self._fit(cell, SimCLR(scale.network, batch_size=256), task.train, "simclr-")
-
-    def _fit(self, cell: Cell, learner: Any, pool: Pool, prefix: str) -> Any:
+    def _fit(self, cell: Cell, learner: Any, pool: Pool) -> Any:
         scale, change = SCALES[self.scale], CHANGES[cell.change]
         epochs = scale.epochs * change.get("epochs", 1)
         fit(
@@ -191,7 +185,7 @@ class Laboratory:
             pool,
             epochs=max(1, epochs // 10) if cell.learner == "mixmatch" and scale.config is None else epochs,
             seed=stream_seed(cell.seed, "train"),
-            checkpoint=self.work / f"{prefix}{cell.name.replace('/', '_')}.pt",
+            checkpoint=self.checkpoint(cell),
             device=self.device,
             precision=scale.precision,
         )
@@ -218,61 +212,6 @@ def with_unlabeled(train: Pool, cell: Cell) -> Pool:
     images = np.concatenate([train.images(np.arange(len(train))), target.images(picked)])
     labels = np.concatenate([train.labels, np.full(len(picked), UNLABELED)])
     return Pool.from_arrays(images, labels, classes=train.classes)
-
-
-def facts_of(cell: Cell, learner: Any, task: Task) -> dict[str, Any]:
-    """What is measured of a trained learner."""
-    probabilities, features = predict(learner, task.test)
-    facts: dict[str, Any] = {"activation": activation(features)}
-    if cell.learner in ("l1", "l1_iou", "d_iou"):
-        facts["mean_iou"] = mean_iou(predict_boxes(learner, task.test), task.test.boxes)
-    else:
-        predicted = probabilities.argmax(axis=1)
-        facts["accuracy"] = accuracy(predicted, task.test.labels)
-        facts["class_cosine"] = between_classes(features, task.test.labels)
-        if cell.target in ("birds", "vehicles"):
-            facts["gt_known_loc"] = gt_known_loc(cam_boxes(learner, task.test), task.test.boxes)
-        if task.bias is not None:
-            facts |= bias_facts(predicted, features, task)
-    facts["ood"] = {name: ood_facts(cell, learner, task, name) for name in watched(cell)}
-    if cell.learner == "adversarial":
-        part = task.test.subset(np.arange(ATTACKED))
-        facts["adversarial"] = adversarial_accuracy(logits_of(learner), part, steps=100, seed=0, device=learner.device)
-    return facts
-
-
-def bias_facts(predicted: np.ndarray, features: np.ndarray, task: Task) -> dict[str, float]:
-    """How far a model follows the photograph: the undesirable feature is known here, and measured directly."""
-    from sklearn.linear_model import RidgeClassifier
-
-    labels, bias = task.test.labels, task.bias
-    assert bias is not None
-    apart = bias != labels
-    half = len(features) // 2
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    probe = RidgeClassifier(alpha=1e-3).fit(unit[:half], bias[:half])
-    return {
-        "aligned": float((predicted == labels)[~apart].mean()),
-        "conflicting": float((predicted == labels)[apart].mean()),
-        "follows_photograph": float((predicted == bias)[apart].mean()),
-        "photograph_readable": float((probe.predict(unit[half:]) == bias[half:]).mean()),
-    }
-
-
-def watched(cell: Cell) -> tuple[str, ...]:
-    """The OOD images that a cell is measured on: its own, and where others are trained with them, those as well."""
-    return ("svhn", "tiny-imagenet") if cell.target.startswith("cifar10") else (cell.ood,)
-
-
-def ood_facts(cell: Cell, learner: Any, task: Task, name: str) -> dict[str, float]:
-    """The response to OOD images that training did not see, and how well they are told apart."""
-    strangers = task.strangers if name == cell.ood else OODS[name]().subset(np.arange(MEASURED_OOD))
-    facts = {"activation": activation(predict(learner, strangers)[1])}
-    if cell.learner not in ("l1", "l1_iou", "d_iou"):
-        for detector in ("msp", "energy"):
-            found = ood_metrics(purity(learner, task.test, detector), purity(learner, strangers, detector))
-            facts |= {f"{detector}_{key}": value for key, value in found.items()}
-    return facts
 
 
 def command(

@@ -7,7 +7,7 @@ from chapter3 import SCALES, Cell, command
 from chapter3_paper import TABLE_3_6
 from grid import grid
 
-COUNT = 1000
+COUNT = 500
 ROWS = {"PGD": ("standard", "tiny-imagenet", ""), "TAUFE: svhn": ("taufe", "svhn", "svhn")}
 ROWS["TAUFE: tiny-imagenet"] = ("taufe", "tiny-imagenet", "lsun")
 FACTS = ("accuracy", "adversarial")

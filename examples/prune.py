@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import goodgrain
-from goodgrain.cli.demo import noisy_digits
+from goodgrain.cli.demo_data import noisy_digits
 from goodgrain.select import Rulebook, prune4rel, select
 
 folder = Path(tempfile.mkdtemp())

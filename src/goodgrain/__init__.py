@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from goodgrain import data, losses, metrics, scores, select
+    from goodgrain import data, losses, meta, metrics, scores, select
     from goodgrain.learn.trained import load
+    from goodgrain.meta import MetaQueryNet
     from goodgrain.observations import Observations
     from goodgrain.pipelines.compare_ood import compare_ood
     from goodgrain.pipelines.embed import embed
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from goodgrain.pipelines.train import train
 
 _NAMES = {
+    "MetaQueryNet": "goodgrain.meta",
     "Observations": "goodgrain.observations",
     "compare_ood": "goodgrain.pipelines.compare_ood",
     "embed": "goodgrain.pipelines.embed",
@@ -27,9 +29,10 @@ _NAMES = {
     "prune": "goodgrain.pipelines.prune",
     "train": "goodgrain.pipelines.train",
 }
-_ROOMS = ("data", "losses", "metrics", "scores", "select")
+_ROOMS = ("data", "losses", "meta", "metrics", "scores", "select")
 
 __all__ = [
+    "MetaQueryNet",
     "Observations",
     "__version__",
     "compare_ood",
@@ -37,6 +40,7 @@ __all__ = [
     "embed",
     "load",
     "losses",
+    "meta",
     "metrics",
     "prune",
     "scores",

@@ -1,6 +1,8 @@
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
 
-from goodgrain.cli.demo import noisy_digits, table
+from goodgrain.cli.demo_data import digits_on_photographs, noisy_digits
+from goodgrain.cli.demo_prune import table
 
 
 def test_the_demo_data_is_what_it_says():
@@ -32,3 +34,20 @@ def test_the_table_shows_mean_and_sample_deviation_over_runs():
         ["ours,", "cleaned", "287", "50.0", "±", "0.0", "%", "10.0", "%", "50.0", "%"],
         ["ours,", "SOP+", "287", "90.0", "±", "0.0", "%", "20.0", "%", "50.0", "%"],
     ]
+
+
+def test_photographs_give_digits_away_in_training_and_not_in_test():
+    train, ood, test = digits_on_photographs(300, 0.85, seed=0)
+    again = digits_on_photographs(300, 0.85, seed=0)
+    assert [one.fingerprint() for one in again] == [one.fingerprint() for one in (train, ood, test)]
+    assert (len(train), len(ood), len(test)) == (300, 450, 1497)
+    assert not set(train.ids) & set(test.ids)
+
+    # The corners hardly show ink: a classifier that sees them alone knows the training digit, and not that of the test.
+    def corners(pool):
+        pixels = pool.images(np.arange(len(pool)))[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float)
+        return np.concatenate([pixels.mean(axis=1), pixels.std(axis=1)], axis=1)
+
+    judge = KNeighborsClassifier(5).fit(corners(train), train.labels)
+    assert judge.score(corners(train), train.labels) > 0.5
+    assert judge.score(corners(test), test.labels) < 0.2

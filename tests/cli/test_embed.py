@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from goodgrain.cli.demo import noisy_digits
+from goodgrain.cli.demo_data import noisy_digits
 from goodgrain.observations import Observations
 
 MODEL = """

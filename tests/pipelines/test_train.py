@@ -38,7 +38,7 @@ def test_a_run_leaves_models_numbers_and_a_report(tmp_path):
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found == run.metrics
     assert [one["method"] for one in found["methods"]] == ["taufe", "standard", "oat"]
-    assert [one["weight"] for one in found["methods"]] == [0.1, 0.0, 1.0]
+    assert [one["weight"] for one in found["methods"]] == [1.0, 0.0, 1.0]
     for one in found["methods"]:
         assert len(one["accuracy"]) == 2
         assert one["accuracy_mean"] == pytest.approx(np.mean(one["accuracy"]))

@@ -128,6 +128,6 @@ def test_one_pass_over_both_as_published():
     mean = parts.features[1].running_mean.clone()
     model = nn.Sequential(parts.features, parts.head)
     names = {**NAMES, "model": model, "images": images, "labels": labels, "ood_batches": iter([strangers])}
-    exec(program("Why a forward pass of its own"), names)
+    exec(program("One forward pass, or two"), names)
     assert names["loss"].item() == pytest.approx(expected.item())
     assert not torch.equal(mean, parts.features[1].running_mean)  # OOD images count in the running statistics

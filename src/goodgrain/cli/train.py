@@ -38,11 +38,11 @@ def train(
     compare: Annotated[str, typer.Option(help="Methods that are trained as well: standard,oat; or none.")] = "standard",
     learner: Annotated[str, typer.Option(help="What the method is added to: ce, mixmatch or adversarial.")] = "ce",
     weight: Annotated[
-        float | None, typer.Option(help="Of the penalty. [default: 0.1 for taufe, 1 for oat]", show_default=False)
+        float | None, typer.Option(help="Of the penalty. [default: 1, or the recipe's]", show_default=False)
     ] = None,
     statistics: Annotated[
-        str, typer.Option(help="Batch normalisation of OOD images: separate, running or shared.")
-    ] = "separate",
+        str, typer.Option(help="Batch normalisation of OOD images: shared, separate or running.")
+    ] = "shared",
     ratio: Annotated[float, typer.Option(help="OOD images per labelled image of a step.")] = 1.0,
     ood_count: Annotated[
         int | None,

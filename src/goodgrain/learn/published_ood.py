@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -72,7 +72,7 @@ def make_calibrated(
 
     Args:
         name: a key of CALIBRATED_LEARNERS.
-        calibration: TAUFE, OAT or nothing.
+        calibration: TAUFE, OAT or nothing; a weight that it leaves open is the published one.
         config: a key of CALIBRATED; None for the house's defaults, which suit small data and small networks.
         **options: take the place of single values; network among them.
 
@@ -88,5 +88,7 @@ def make_calibrated(
     if config is None:
         return make(ood=calibration, **options)
     published = lookup("published configuration", CALIBRATED, config)
+    if calibration.method == "taufe" and calibration.weight is None:
+        calibration = replace(calibration, weight=published.weight)
     theirs: dict[str, str | nn.Module | Any] = {"network": published.network, **published.recipe}
     return make(ood=calibration, **{**theirs, **published.own.get(name, {}), **options})

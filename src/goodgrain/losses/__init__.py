@@ -13,6 +13,7 @@ from goodgrain.losses.mixmatch import (
 )
 from goodgrain.losses.noisy import class_balance, consistency, sop
 from goodgrain.losses.ood import oat, taufe
+from goodgrain.losses.ranking import loss_prediction, meta_ranking
 
 __all__ = [
     "BOX_LOSSES",
@@ -21,6 +22,8 @@ __all__ = [
     "d_iou",
     "l1",
     "l1_iou",
+    "loss_prediction",
+    "meta_ranking",
     "mix",
     "negative_entropy",
     "nt_xent",

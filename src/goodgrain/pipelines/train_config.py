@@ -34,7 +34,7 @@ class TrainConfig:
         few_shot: how many labelled images, equally many of each class; None for all.
         ood_count: how many OOD images; None for as many as `few_shot`, or all.
         ood_weights: OOD source -> weight of its share; None for all images of all sources.
-        weight: of the penalty; None for the published one.
+        weight: of the penalty; None for the recipe's, or 1.
         ratio: OOD images per labelled image of a step.
         statistics: batch normalisation of OOD images, as in `goodgrain.learn.Calibration`.
         box_loss: "l1", "l1_iou" or "d_iou".
@@ -63,7 +63,7 @@ class TrainConfig:
     ood_weights: Mapping[str, float] | None = None
     weight: float | None = None
     ratio: float = 1.0
-    statistics: str = "separate"
+    statistics: str = "shared"
     box_loss: str = "l1_iou"
     recipe: str | None = None
     model: str = "small"
@@ -131,7 +131,7 @@ class TrainConfig:
 
 
 def under_recipe(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked, and the recipe's model, epochs and weight where they were not.
+    """What was asked, and the recipe's model, epochs, statistics and weight where they were not.
 
     Raises:
         UnknownName: no such recipe.

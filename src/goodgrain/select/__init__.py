@@ -1,10 +1,12 @@
 """Selections: scores or embeddings in, positions under a budget out, in the order picked."""
 
 from goodgrain.select.distance import herding, k_center, min_cover
+from goodgrain.select.gradient import badge
 from goodgrain.select.methods import METHODS, Method, Options, Rulebook, select
 from goodgrain.select.neighborhood import neighborhood_confidence, objective, prune4rel
 from goodgrain.select.ranking import ccs, random, top_k
 from goodgrain.select.selection import Selection
+from goodgrain.select.submodular import similar
 from goodgrain.select.threshold import ThresholdAdvice, advise_threshold
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Selection",
     "ThresholdAdvice",
     "advise_threshold",
+    "badge",
     "ccs",
     "herding",
     "k_center",
@@ -24,5 +27,6 @@ __all__ = [
     "prune4rel",
     "random",
     "select",
+    "similar",
     "top_k",
 ]

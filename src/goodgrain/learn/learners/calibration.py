@@ -20,11 +20,11 @@ from goodgrain.learn.streams import stream_seed
 from goodgrain.losses.ood import oat, taufe
 from goodgrain.models.batch_norm import running_statistics, statistics_kept
 
-WEIGHTS = {"standard": 0.0, "taufe": 0.1, "oat": 1.0}
-"""Method -> the weight that it was published with (CIFAR)."""
+WEIGHTS = {"standard": 0.0, "taufe": 1.0, "oat": 1.0}
+"""Method -> its weight where none is asked (docs/decisions/0012); TAUFE's published ones are in `published_ood`."""
 
 _APART = {"separate": statistics_kept, "running": running_statistics}
-_STATISTICS = (*_APART, "shared")
+_STATISTICS = ("shared", *_APART)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,12 @@ class Calibration:
     Args:
         method: "taufe" (features are switched off), "oat" (predictions become uniform) or "standard" (OOD images are
             not even looked at).
-        weight: lambda of Eq. 3.3; None for the published 0.1 of TAUFE and 1 of OAT.
+        weight: lambda of Eq. 3.3; None for 1.
         ratio: OOD images per labelled image of a step.
-        statistics: batch normalisation of OOD images: "separate" (a forward pass of their own under their own
-            statistics, which leaves the running ones alone), "running" (under the running statistics of the target's
-            images, as in evaluation), or "shared" (one forward pass of both, as published).
+        statistics: batch normalisation of OOD images: "shared" (one forward pass of both kinds, as published),
+            "separate" (a forward pass of their own under their own statistics, which leaves the running ones alone), or
+            "running" (under the running statistics of the target's images, as in evaluation). With a weight of 0 the
+            target's images never share a pass.
         reduction: as in `goodgrain.losses.taufe`.
 
     Raises:
@@ -49,7 +50,7 @@ class Calibration:
     method: str = "taufe"
     weight: float | None = None
     ratio: float = 1.0
-    statistics: str = "separate"
+    statistics: str = "shared"
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
@@ -79,8 +80,9 @@ STANDARD = Calibration(method="standard")
 class Calibrator:
     """A calibration at work: it draws OOD images beside a learner's own and adds their penalty to its loss.
 
-    OOD images have random streams and a forward pass of their own, so that a weight of 0 is standard training to the
-    bit. Their order is endless: all of them, shuffled anew for each turn, whatever the length of an epoch.
+    OOD images have random streams of their own, and at a weight of 0 a forward pass of their own: that is standard
+    training to the bit. Their order is endless: all of them, shuffled anew for each turn, whatever the length of an
+    epoch.
 
     Args:
         asked: which calibration.
@@ -136,13 +138,13 @@ class Calibrator:
         strange = batch.parts["ood"].pixels
         if self._view is not None:
             strange = self._view(strange, stream_seed(batch.seed, "ood"))
-        if self._asked.statistics == "shared":
+        if self._asked.statistics == "shared" and self._asked.strength:
             together = torch.cat([pixels, strange])
             logits, features = backbone.forward(together)
             count = len(pixels)
             return logits[:count], features[:count], {"ood": self._penalty(logits[count:], features[count:])}
         logits, features = backbone.forward(pixels)
-        with _APART[self._asked.statistics](backbone.network):
+        with _APART.get(self._asked.statistics, statistics_kept)(backbone.network):
             return logits, features, {"ood": self._penalty(*backbone.seen(strange))}
 
     def add(self, loss: Tensor, terms: dict[str, Tensor]) -> Tensor:

@@ -36,7 +36,7 @@ def main():
         learner = Standard(asked.network, batch_size=size, ood=ood)
         fit(learner, pool, epochs=1, seed=0, device=asked.device)
 
-    for statistics in ("separate", "running", "shared"):
+    for statistics in ("shared", "separate", "running"):
         seconds = in_turn(
             asked.repeats,
             taufe=lambda how=statistics: train(half, HALF, Calibration(statistics=how)),

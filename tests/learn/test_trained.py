@@ -109,7 +109,7 @@ def test_images_are_asked_in_batches_of_any_number(colour, monkeypatch):
     _, pool, model = colour
     whole = model.probabilities(pool)
     for size in (7, 40):
-        monkeypatch.setattr("goodgrain.learn.trained._BATCH", size)
+        monkeypatch.setattr("goodgrain.learn.any_images._BATCH", size)
         np.testing.assert_allclose(model.probabilities(pool), whole, atol=1e-6)
         np.testing.assert_allclose(model.probabilities(pool.images(np.arange(40))), whole, atol=1e-6)
 

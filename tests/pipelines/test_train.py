@@ -4,10 +4,13 @@ import tomllib
 
 import numpy as np
 import pytest
+import torch
 
 import goodgrain
 from goodgrain.data.pool import OOD, Pool
 from goodgrain.errors import InputError
+from goodgrain.learn.localize import cam_boxes
+from goodgrain.metrics import mean_iou
 
 
 def images(n, seed=0, size=16, classes=2, brightness=0):
@@ -50,7 +53,7 @@ def test_a_run_leaves_models_numbers_and_a_report(tmp_path):
     page = run.report.read_text()
     assert "taufe" in page
     assert "oat" in page
-    model = goodgrain.load(tmp_path / "run" / "models" / "taufe-0.safetensors")
+    model = goodgrain.load(tmp_path / "run")  # of several, the run's own method
     agreed = (model.predict(images(40, seed=1)) == np.array(["up", "down"])[images(40, seed=1).labels]).mean()
     assert agreed == pytest.approx(found["methods"][0]["accuracy"][0])
     asked = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
@@ -82,15 +85,36 @@ def test_every_method_starts_from_the_same_weights_and_sees_the_same_batches(tmp
     assert np.array_equal(one.probabilities(shown), other.probabilities(shown))
 
 
+class Single:
+    """A loaded model with one network, as a classifier that `cam_boxes` takes."""
+
+    def __init__(self, model):
+        self.normalize, self.network = model.networks.members[0]
+        self.device = model.device
+
+
 def test_box_regression_and_localisation(tmp_path):
     boxes = np.where(np.arange(64)[:, None] % 2 == 0, [[0, 0, 1, 0.5]], [[0, 0.5, 1, 1]]).astype(np.float32)
     train = dataclasses.replace(images(64), boxes=boxes)
     test = dataclasses.replace(images(40, seed=1), boxes=boxes[:40])
     box = goodgrain.train(train, ood=strangers(), test=test, output=tmp_path / "box", task="box", **ASKED)
     assert 0 <= box.metrics["methods"][0]["mean_iou_mean"] <= 1
-    assert not (tmp_path / "box" / "models").exists() or not list((tmp_path / "box" / "models").iterdir())
+    regression = goodgrain.load(tmp_path / "box")
+    told = regression.boxes(test)
+    assert mean_iou(told, test.boxes) == pytest.approx(box.metrics["methods"][0]["mean_iou"][0])
+    np.testing.assert_array_equal(told[:3], regression.boxes(test.images(np.arange(3))))
+    assert regression.infer(torch.zeros(2, 3, 16, 16))[0].shape == (2, 0)
+    for ask in (regression.predict, regression.probabilities):
+        with pytest.raises(InputError, match="this model tells boxes and no classes. Ask for boxes"):
+            ask(test)
+    with pytest.raises(InputError, match="this model tells boxes and no classes"):
+        regression.to_onnx(tmp_path / "boxes.onnx")
     wsol = goodgrain.train(train, ood=strangers(), test=test, output=tmp_path / "wsol", task="wsol", **ASKED)
     assert {"gt_known_loc", "accuracy"} <= wsol.metrics["methods"][0].keys()
+    classifier = goodgrain.load(tmp_path / "wsol")
+    names = classifier.predict(test)
+    as_predicted = test.with_labels(np.array([["up", "down"].index(name) for name in names]))
+    np.testing.assert_allclose(classifier.boxes(test), cam_boxes(Single(classifier), as_predicted))
     with pytest.raises(InputError, match="task box learns from boxes, and the data has none"):
         goodgrain.train(images(64), ood=strangers(), output=tmp_path / "none", task="box", **ASKED)
     with pytest.raises(InputError, match="no test image has a known box"):

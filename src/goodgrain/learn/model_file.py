@@ -25,6 +25,7 @@ _FORMAT = "goodgrain-model-2"
 _FIRST_FORMAT = "goodgrain-model-1"  # one key per fact, and always one network
 _KEY = "goodgrain"  # one key for everything: safetensors puts several into an order that changes from run to run
 _NETWORK, _NORMALIZE = "network", "normalize"
+_WIDTHS: dict[str, int | None] = {"classes": None, "boxes": 4}  # of the head; None for one output per class
 
 
 class Trained(Protocol):
@@ -55,6 +56,7 @@ class SavedModel:
         classes: c names, in the order of the logits.
         image_shape: (height, width, channels) that the networks were trained on.
         flip: whether views may swap left and right.
+        outputs: "classes", or "boxes" of a box regression.
         prefixes: of the networks; one, empty as a rule.
         tensors: the networks' weights and pixel statistics, by name.
     """
@@ -64,6 +66,7 @@ class SavedModel:
     classes: tuple[str, ...]
     image_shape: Shape
     flip: bool
+    outputs: str
     prefixes: tuple[str, ...]
     tensors: Mapping[str, Tensor]
 
@@ -85,10 +88,11 @@ class SavedModel:
             )
         what = without_weights(self.network) if network is None else network
         height, width, channels = self.image_shape
+        outputs = _WIDTHS[self.outputs] or len(self.classes)
         pairs = []
         for prefix in self.prefixes:
             try:
-                parts = load_network(what, classes=len(self.classes), channels=channels, seed=0, size=(height, width))
+                parts = load_network(what, classes=outputs, channels=channels, seed=0, size=(height, width))
             except UnknownName as reason:
                 if network is not None:
                     raise
@@ -146,6 +150,7 @@ def save_model(path: Path, learner: Trained, pool: Pool) -> None:
         "classes": list(pool.classes),
         "image_shape": list(pool.image_shape),
         "flip": learner.flip,
+        "outputs": getattr(learner, "outputs", "classes"),
         "prefixes": prefixes,
         "config": config,
     }
@@ -181,6 +186,7 @@ def read_model(path: Path) -> SavedModel:
             classes=tuple(str(name) for name in about["classes"]),
             image_shape=(height, width, channels),
             flip=bool(about["flip"]),
+            outputs=str(about.get("outputs", "classes")),
             prefixes=tuple(str(prefix) for prefix in about["prefixes"]),
             tensors=tensors,
         )
@@ -191,6 +197,8 @@ def read_model(path: Path) -> SavedModel:
             f"its metadata lacks {reason}" if isinstance(reason, KeyError) else f"its metadata is damaged: {reason}"
         )
         raise InputError(f"{path} is no model of this library: {missing}. Give a file that a run wrote.") from reason
+    if saved.outputs not in _WIDTHS:
+        raise InputError(f"{path} is a model of {saved.outputs!r}, which this version does not know. Update goodgrain.")
     if min(saved.image_shape) < 1 or channels not in (1, 3) or not saved.classes or not saved.prefixes:
         raise InputError(
             f"{path} is no model of this library: it speaks of {len(saved.classes)} classes, {len(saved.prefixes)} "

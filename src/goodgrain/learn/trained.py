@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,36 +13,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional
 
 from goodgrain.checks import budget_count, lookup
-from goodgrain.data.images import (
-    ArraySource,
-    ImageSource,
-    Pixels,
-    Shape,
-    blocks,
-    fit_image,
-    open_image,
-    original,
-    sentence,
-)
-from goodgrain.data.pool import Pool
+from goodgrain.data.images import Shape
 from goodgrain.data.views import Normalize, to_pixels
 from goodgrain.errors import InputError
+from goodgrain.learn.any_images import AnyImages, in_batches
 from goodgrain.learn.engine import Engine
 from goodgrain.learn.model_file import read_model
-from goodgrain.models import Split
+from goodgrain.metrics.localization import box_around
+from goodgrain.models import Split, class_activation_maps
 from goodgrain.models.onnx_file import export_onnx
 
-_BATCH = 512
 _SUFFIX = ".safetensors"
-
-AnyImages = Pool | NDArray[Any] | Image.Image | str | Path | Iterable[Any]
-"""A pool; uint8 arrays (n, h, w), (n, h, w, 1) or (n, h, w, 3), CPU tensors included; one PIL image or path, or any
-number of them, or of uint8 arrays, each of its own size."""
 
 
 class Averaged(nn.Module):
@@ -73,6 +58,7 @@ class TrainedModel:
         image_shape: (height, width, channels) of the images that it was trained on.
         flip: whether views may swap left and right.
         device: where it is.
+        outputs: "classes", or "boxes" of a box regression, which names no classes.
     """
 
     networks: Averaged = field(repr=False)
@@ -80,6 +66,7 @@ class TrainedModel:
     image_shape: Shape
     flip: bool
     device: torch.device
+    outputs: str = "classes"
 
     def predict(self, images: AnyImages) -> NDArray[np.str_]:
         """Name the most probable class of each image.
@@ -92,7 +79,7 @@ class TrainedModel:
             (n,) class names.
 
         Raises:
-            InputError: no images, images of another kind, or one that cannot be read.
+            InputError: no images, images of another kind, or one that cannot be read; a model of boxes.
 
         Example:
             >>> import tempfile
@@ -112,11 +99,41 @@ class TrainedModel:
 
     def probabilities(self, images: AnyImages) -> NDArray[np.float32]:
         """(n, c), one column per class; images as in `predict`."""
+        self._needs_classes()
         return np.concatenate([np.exp(logs.cpu().numpy()) for logs, _ in self._answers(images)])
 
     def features(self, images: AnyImages) -> NDArray[np.float32]:
         """(n, d), the pooled penultimate layer; images as in `predict`."""
         return np.concatenate([features.cpu().numpy() for _, features in self._answers(images)])
+
+    def boxes(self, images: AnyImages) -> NDArray[np.float32]:
+        """Tell where the object of each image is.
+
+        Args:
+            images: as in `predict`.
+
+        Returns:
+            (n, 4) left, top, right, bottom as shares of width and height: of a box regression what it has learned, of a
+            classifier the box around what it sees of the class that it predicts (class activation maps).
+
+        Raises:
+            InputError: as in `predict`, several networks, or a classifier without maps.
+        """
+        if len(self.networks.members) > 1:
+            raise InputError("boxes are asked of one network; this model has several.")
+        return np.concatenate(
+            [self._boxes(to_pixels(batch, self.device)) for batch in in_batches(images, self.image_shape)]
+        )
+
+    def _boxes(self, pixels: Tensor) -> NDArray[np.float32]:
+        member: Any = self.networks.members[0]
+        normalize, network = member
+        with torch.no_grad():
+            told, _ = network(normalize(pixels))
+            if self.outputs == "boxes":
+                return np.asarray(told.clamp(0, 1).float().cpu().numpy(), dtype=np.float32)
+            maps = class_activation_maps(network, normalize(pixels), told.argmax(dim=1))
+        return np.array([box_around(cam) for cam in maps.float().cpu().numpy()], dtype=np.float32)
 
     def infer(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (b, c, h, w) in [0, 1] of the model's shape -> log-probabilities (b, classes), features (b, d).
@@ -132,14 +149,25 @@ class TrainedModel:
             )
         with torch.no_grad():
             log_probabilities, features = self.networks(pixels)
+        if self.outputs != "classes":
+            log_probabilities = log_probabilities.new_empty(len(pixels), 0)
         return log_probabilities, features
 
     def to_onnx(self, path: str | Path) -> Path:
-        """Write the model as ONNX, for any runtime; see `goodgrain.models.onnx_file.export_onnx`."""
+        """Write the model as ONNX, for any runtime; see `goodgrain.models.onnx_file.export_onnx`.
+
+        Raises:
+            InputError: a model of boxes.
+        """
+        self._needs_classes()
         return export_onnx(path, self.networks, image_shape=self.image_shape, classes=self.classes)
 
+    def _needs_classes(self) -> None:
+        if self.outputs != "classes":
+            raise InputError("this model tells boxes and no classes. Ask for boxes(images).")
+
     def _answers(self, images: AnyImages) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in _batches(images, self.image_shape):
+        for batch in in_batches(images, self.image_shape):
             yield self.infer(to_pixels(batch, self.device))
 
 
@@ -155,8 +183,8 @@ def load(
 
     Args:
         path: a run folder, or a .safetensors file that a run wrote.
-        which: the model's name in the run, such as "prune4rel-1000-0" (method, count, repeat); by default the run's own
-            method at the first budget, first repeat.
+        which: the model's name in the run, such as "prune4rel-1000-0" (method, count, repeat) or "taufe-0"; by default
+            the run's own method, first repeat, at the first budget where there are several.
         network: what the network is, where it was a module of your own: anything that `load_network` takes.
         trust_code: whether the file may name a function to import (`package.module:function`), or a network that timm
             asks a hub for. A file from elsewhere could name any function.
@@ -183,7 +211,7 @@ def load(
     where = Engine(device).device
     saved = read_model(_model_of(place, which) if place.is_dir() else place)
     networks = Averaged(saved.members(network, trust_code=trust_code)).eval().to(where)
-    return TrainedModel(networks, saved.classes, saved.image_shape, saved.flip, where)
+    return TrainedModel(networks, saved.classes, saved.image_shape, saved.flip, where, saved.outputs)
 
 
 def _model_of(run: Path, which: str | None) -> Path:
@@ -203,85 +231,13 @@ def _model_of(run: Path, which: str | None) -> Path:
 
 
 def _first_of_own_method(run: Path) -> str | None:
-    """The name that a pruning run gives its first model; None where the folder does not tell."""
+    """The name that a run gives the first model of its own method; None where the folder does not tell."""
     try:
-        asked = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["prune"]
+        config = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+        if "train" in config:
+            return f"{config['train']['method']}-0"
+        asked = config["prune"]
         rows = pq.read_metadata(run / "selection.parquet").num_rows
         return f"{asked['method']}-{budget_count(asked['keep'][0], n=rows)}-0"
     except (OSError, KeyError, ValueError):
         return None
-
-
-def _batches(images: AnyImages, shape: Shape) -> Iterator[Pixels]:
-    """Images of any kind as uint8 (b, h, w, c) of one shape."""
-    if isinstance(images, Pool) and images.image_shape == shape:
-        for rows in blocks(len(images), _BATCH):
-            yield images.images(rows)
-        return
-    source = _source(images)
-    if len(source) == 0:
-        raise InputError("there is no image to predict. Give at least one.")
-    for rows in blocks(len(source), _BATCH):
-        yield np.stack([_fitted(source, int(row), shape) for row in rows])
-
-
-def _fitted(source: ImageSource, row: int, shape: Shape) -> Pixels:
-    try:
-        return fit_image(source.open(row), shape)
-    except InputError:
-        raise
-    except (OSError, ValueError, SyntaxError) as reason:
-        file = original(source, row)
-        name = f"image {row} ({file})" if isinstance(file, Path) else f"image {row}"
-        raise InputError(f"{name} cannot be read: {sentence(reason)}. Leave it out or repair it.") from reason
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """Images one by one: PIL images, paths, or uint8 arrays."""
-
-    images: tuple[Any, ...]
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.images)
-
-    def open(self, position: int) -> Image.Image:
-        """One image at its own size, upright."""
-        image = self.images[position]
-        if isinstance(image, Image.Image):
-            return ImageOps.exif_transpose(image)
-        file = self.original(position)
-        if file is not None:
-            return open_image(file)
-        pixels = np.asarray(image)
-        return _in_memory(pixels[None] if pixels.ndim in (2, 3) else pixels, pixels).open(0)
-
-    def original(self, position: int) -> Path | None:
-        """The file of an image; None where it is in memory."""
-        image = self.images[position]
-        return Path(image) if isinstance(image, str | Path) else None
-
-
-def _source(images: AnyImages) -> ImageSource:
-    if isinstance(images, Pool):
-        return images.source
-    if isinstance(images, str | Path | Image.Image):
-        return _Listed((images,))
-    if isinstance(images, Iterable) and not hasattr(images, "__array__"):
-        return _Listed(tuple(images))
-    pixels = np.asarray(images)
-    if pixels.ndim == 3 and pixels.shape[2] in (1, 3):
-        raise InputError(f"an array of shape {pixels.shape} is taken for one colour image. Give images[None].")
-    return _in_memory(pixels, pixels)
-
-
-def _in_memory(pixels: NDArray[Any], given: NDArray[Any]) -> ArraySource:
-    if pixels.ndim == 3:
-        pixels = pixels[..., None]
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape[1:]:
-        raise InputError(
-            "images should be a pool, PIL images, paths, or uint8 arrays of shape (n, h, w), (n, h, w, 1) or "
-            f"(n, h, w, 3); {given.dtype} of shape {given.shape} came."
-        )
-    return ArraySource(pixels)

@@ -78,8 +78,7 @@ def _train(
         device=device,
         precision=asked.precision,
     )
-    if asked.task != "box":
-        run.write(f"models/{name}.safetensors", lambda path: save_model(path, learner, images.train))
+    run.write(f"models/{name}.safetensors", lambda path: save_model(path, learner, images.train))
     shown = images.target if images.test is None else images.test
     probabilities, features = predict(learner, shown)
     strange = None if images.strangers is None else predict(learner, images.strangers)[1]

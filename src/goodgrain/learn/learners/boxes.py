@@ -52,6 +52,7 @@ class BoxRegression:
 
     device: torch.device
     backbone: Backbone
+    outputs = "boxes"  # for the model's file: what its network tells
 
     def __init__(
         self,

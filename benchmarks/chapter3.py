@@ -85,6 +85,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         for statistics in ("separate", "running", "shared")
         for weight in (0.01, 0.1, 1.0, 10.0)
     },
+    "maps": {"ood": {"layer": "maps"}},
+    "group norm": {"recipe": {"network": "networks:group_norm"}},
     "twice the epochs": {"epochs": 2},
     "bias 0.8": {"share": 0.8},
     "bias 0.99": {"share": 0.99},

@@ -49,12 +49,8 @@ def k_means_plus_plus(g, budget, seed, *, groups=None, kept=(), dropped=()):
 def cosines(x, y):
     """(m, n); 0 with a row of zeros."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    table = np.zeros((len(x), len(y)))
-    for i, a in enumerate(x):
-        for j, b in enumerate(y):
-            lengths = np.linalg.norm(a) * np.linalg.norm(b)
-            table[i, j] = a @ b / lengths if lengths > 0 else 0.0
-    return table
+    lengths = np.linalg.norm(x, axis=1)[:, np.newaxis] * np.linalg.norm(y, axis=1)
+    return np.where(lengths > 0, (x @ y.T) / np.where(lengths > 0, lengths, 1.0), 0.0)
 
 
 def _best(similarities):

@@ -9,6 +9,7 @@ from goodgrain.learn import Standard, fit, predict
 from goodgrain.learn.learners.backbone import turns
 from goodgrain.learn.learners.calibration import Calibration
 from goodgrain.losses import taufe
+from goodgrain.models import last_maps
 
 
 def pool_with_ood(n=48, strangers=40, seed=0):
@@ -63,6 +64,26 @@ def test_one_step_adds_the_weighted_penalty():
     _, history = trained(pool_with_ood(), Calibration(weight=0.1), epochs=1, lr=0.0)
     terms = history.terms
     assert np.allclose(terms["loss"], terms["cross_entropy"] + 0.1 * terms["ood"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("statistics", ["shared", "separate"])
+def test_maps_are_silenced_place_by_place(statistics):
+    small = pool_with_ood()
+    images = small.images(np.arange(len(small)))[..., 0].repeat(3, axis=1).repeat(3, axis=2)  # so that maps have places
+    pool = Pool.from_arrays(images, small.labels, classes=small.classes)
+    asked = {"epochs": 1, "lr": 0.0, "batch_size": 48}  # one step, which changes no weight
+    learner, history = trained(pool, Calibration(layer="maps", statistics=statistics), **asked)
+    _, pooled = trained(pool, Calibration(statistics=statistics), **asked)
+    # The mean of squares over places is at least the square of their mean, and more where places differ.
+    assert history.terms["ood"][0] > pooled.terms["ood"][0]
+    silent, _ = trained(pool, Calibration(weight=1.0, layer="maps", statistics="shared"), epochs=30)
+    strange = torch.from_numpy(pool.images(np.flatnonzero(pool.labels == OOD))).float()[:, None, :, :, 0] / 255
+    with torch.no_grad():
+        silent.network.eval()
+        after = last_maps(silent.network, silent.normalize(strange)).square().mean()
+        learner.network.eval()
+        before = last_maps(learner.network, learner.normalize(strange)).square().mean()
+    assert after < before / 10
 
 
 @pytest.mark.parametrize("statistics", ["running", "shared"])
@@ -150,5 +171,7 @@ def test_refusals():
         Calibration(weight=-1.0)
     with pytest.raises(InputError, match="ratio should be"):
         Calibration(ratio=0.0)
+    with pytest.raises(UnknownName, match="no layer 'map'. Did you mean 'maps'"):
+        Calibration(layer="map")
     with pytest.raises(UnknownName, match="no statistics 'shard'. Did you mean 'shared'"):
         Calibration(statistics="shard")

@@ -77,10 +77,11 @@ def test_equals_k_means_plus_plus_on_gradients_written_out(problem, balanced, va
     np.testing.assert_allclose(chosen.gains / scale, gains, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("spread", [1.0, 1e-6])
+@pytest.mark.parametrize(
+    ("dtype", "spread"), [(np.float32, 1.0), (np.float32, 1e-6), (np.float64, 1.0), (np.float64, 1e-6), (float, 1e-10)]
+)
 def test_rounding_never_changes_a_pick(dtype, spread):
-    """Also where gradients differ by less than a float32 product can tell."""
+    """Also where gradients differ by less than a float32 product can tell, or a float64 product."""
     rng = np.random.default_rng(0)
     h = (rng.normal(size=(1, 40)) + spread * rng.normal(size=(1200, 40))).astype(dtype)
     p = softmax(1.0 + spread * rng.normal(size=(1200, 5))).astype(dtype)
@@ -129,6 +130,13 @@ def test_opposite_factors_give_the_same_gradient():
     chosen = badge(p, h, 3, seed=1)
     assert {0, 1} != set(chosen.positions[:2])
     assert chosen.gains[2] == 0.0
+
+
+def test_gradients_that_are_equal_but_for_rounding_are_equal():
+    residuals = np.linspace(0.05, 0.45, 30)
+    p = np.column_stack([1.0 - residuals, residuals])
+    chosen = badge(p, 0.3 / residuals[:, np.newaxis] * [[1.0, 0.7]], 30)
+    np.testing.assert_array_equal(chosen.gains[1:], 0.0)
 
 
 def test_a_memory_map_is_read_in_blocks(tmp_path):

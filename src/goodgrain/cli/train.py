@@ -43,6 +43,9 @@ def train(
     statistics: Annotated[
         str, typer.Option(help="Batch normalisation of OOD images: shared, separate or running.")
     ] = "shared",
+    layer: Annotated[
+        str, typer.Option(help="What TAUFE silences: penultimate (pooled features) or maps (before the pooling).")
+    ] = "penultimate",
     ratio: Annotated[float, typer.Option(help="OOD images per labelled image of a step.")] = 1.0,
     ood_count: Annotated[
         int | None,
@@ -141,6 +144,7 @@ def train(
                 few_shot=few_shot,
                 weight=weight,
                 statistics=statistics,
+                layer=layer,
                 ratio=ratio,
                 ood_count=ood_count,
                 ood_weights=_weights(ood_weight),

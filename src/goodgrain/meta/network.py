@@ -50,13 +50,15 @@ def initial_weights(hidden: int, *, skyline: bool, rng: np.random.Generator) -> 
 
 def scores(x: Values, weights: Weights) -> Values:
     """The network's output (n,) for a meta-input (n, 2), row by row."""
-    return np.concatenate([_network(x[start : start + _ROWS], *weights, expit) for start in range(0, len(x), _ROWS)])
+    return np.concatenate([_network(x[start : start + _ROWS], weights, expit) for start in range(0, len(x), _ROWS)])
 
 
-def _network(x: Array, hidden: Array, bias: Array, output: Array, sigmoid: Callable[[Array], Array]) -> Array:
+def _network(x: Array, weights: tuple[Array, Array, Array], sigmoid: Callable[[Array], Array]) -> Array:
     """Eq. 4.4 for training and scoring alike. No matrix product: its rounding would depend on the number of rows."""
+    hidden, bias, output = weights
     units = sigmoid(x[:, :1] * hidden[0] + x[:, 1:] * hidden[1] + bias)  # (n, h)
-    return (units * output).sum(1)
+    outputs: Array = (units * output).sum(1)
+    return outputs
 
 
 def train(
@@ -86,23 +88,16 @@ def train(
 
     from goodgrain.losses.ranking import meta_ranking
 
-    parameters = [torch.tensor(array, requires_grad=True) for array in weights]
+    hidden, bias, output = parameters = [torch.tensor(array, requires_grad=True) for array in weights]
     inputs, losses = torch.tensor(x), torch.tensor(masked)
-
-    def constrained() -> list[Tensor]:
-        if floor is None:
-            return parameters
-        hidden, bias, output = parameters
-        return [hidden.relu(), bias, output.relu()]
-
     for epoch in range(epochs):
         rate = learning_rate if 2 * epoch < epochs else learning_rate / 10
         for pairs in _batches(len(x), rng):
             first, second = torch.from_numpy(pairs)
-            now = constrained()
+            now = (hidden, bias, output) if floor is None else (hidden.relu(), bias, output.relu())
             loss = meta_ranking(
-                _network(inputs[first], *now, torch.sigmoid),
-                _network(inputs[second], *now, torch.sigmoid),
+                _network(inputs[first], now, torch.sigmoid),
+                _network(inputs[second], now, torch.sigmoid),
                 torch.sign(losses[first] - losses[second]),
                 margin=margin,
             )
@@ -111,8 +106,8 @@ def train(
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter -= rate * (gradient + _WEIGHT_DECAY * parameter)
                 if floor is not None:
-                    parameters[0].clamp_(min=floor)
-                    parameters[2].clamp_(min=floor)
+                    hidden.clamp_(min=floor)
+                    output.clamp_(min=floor)
     return Weights(*(parameter.detach().numpy() for parameter in parameters))
 
 

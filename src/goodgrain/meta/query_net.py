@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -52,9 +53,9 @@ class MetaQueryNet:
         weights_: `Weights`, or None where nothing was learned yet.
 
     Example:
-        >>> purity, informativeness = [3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]
-        >>> x = meta_input(purity, informativeness)
-        >>> net = MetaQueryNet(seed=0).fit(x, loss=[2.0, 1.0, 0.0, 0.0], ood=[False, False, True, True])
+        >>> from goodgrain.meta import meta_input
+        >>> x = meta_input(purity=[3, 2, 1, 0], informativeness=[1, 2, 3, 4])
+        >>> net = MetaQueryNet(seed=0).fit(x, loss=[0.5, 0.7, 0, 0], ood=[False, False, True, True])
         >>> net.rule_, net.score(x).argsort()[::-1]
         ('learned', array([0, 1, 2, 3]))
     """
@@ -77,7 +78,9 @@ class MetaQueryNet:
         self.margin = check_within("margin", margin, above=0)
         self.epochs = check_count("epochs", epochs)
         self.learning_rate = check_within("learning_rate", learning_rate, above=0)
-        self.floor = 0.0 if floor == 0 else check_within("floor", floor, above=0)
+        if not 0 <= floor < math.inf:
+            raise InputError(f"floor should be 0 or above; {floor!r} came.")
+        self.floor = float(floor)
         self.rule_ = ""
         self.weights_: Weights | None = None
 
@@ -174,7 +177,7 @@ class MetaQueryNet:
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
-        except (OSError, SafetensorError) as reason:
+        except (OSError, TypeError, SafetensorError) as reason:  # TypeError: a number format that NumPy lacks
             raise InputError(
                 f"{path} cannot be read as a meta-model: {reason}. Give a file that MetaQueryNet.save wrote."
             ) from reason
@@ -186,8 +189,9 @@ class MetaQueryNet:
             net.rule_ = about["rule"]
             net.weights_ = net._fitting(tensors)
         except (KeyError, TypeError, ValueError) as reason:
+            why = f"its metadata lacks {reason}" if isinstance(reason, KeyError) else str(reason).removesuffix(".")
             raise InputError(
-                f"{path} is no meta-model of this library: {reason}. Give a file that MetaQueryNet.save wrote."
+                f"{path} is no meta-model of this library: {why}. Give a file that MetaQueryNet.save wrote."
             ) from reason
         return net
 

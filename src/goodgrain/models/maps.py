@@ -37,9 +37,31 @@ def last_maps(network: Split, pixels: Tensor) -> Tensor:
         >>> last_maps(small(classes=10), torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 96, 8, 8])
     """
+    return with_maps(network, pixels)[2]
+
+
+def with_maps(network: Split, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a network makes of images, and its last maps, from one forward pass.
+
+    Args:
+        network: as in `last_maps`.
+        pixels: (b, channels, h, w), normalised as the network expects.
+
+    Returns:
+        logits (b, c), features (b, d), maps (b, d, h', w').
+
+    Raises:
+        InputError: as in `last_maps`.
+
+    Example:
+        >>> from goodgrain.models.resnet import small
+        >>> logits, features, maps = with_maps(small(classes=10), torch.zeros(2, 3, 64, 64))
+        >>> torch.allclose(maps.mean(dim=(2, 3)), features)
+        True
+    """
     seen = _LastMaps(pixels)
     with seen:
-        features: Tensor = network.features(pixels)
+        logits, features = network(pixels)
     maps = seen.maps.get(features.shape[1])
     if maps is None or not _means_are(maps, features):
         raise InputError(
@@ -47,7 +69,7 @@ def last_maps(network: Split, pixels: Tensor) -> Tensor:
             "it does not tell where it looks. Take one with global average pooling right before its linear head, such "
             "as a ResNet, and images that are large enough for it."
         )
-    return maps
+    return logits, features, maps
 
 
 def class_activation_maps(network: Split, pixels: Tensor, classes: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class TrainConfig:
         weight: of the penalty; None for the recipe's, or 1.
         ratio: OOD images per labelled image of a step.
         statistics: batch normalisation of OOD images, as in `goodgrain.learn.Calibration`.
+        layer: what TAUFE silences, "penultimate" or "maps", as in `goodgrain.learn.Calibration`.
         box_loss: "l1", "l1_iou" or "d_iou".
         recipe: a published configuration (`goodgrain.learn.published_ood.CALIBRATED`); None for the house's defaults.
         model: as `goodgrain.models.load_network` takes it.
@@ -64,6 +65,7 @@ class TrainConfig:
     weight: float | None = None
     ratio: float = 1.0
     statistics: str = "shared"
+    layer: str = "penultimate"
     box_loss: str = "l1_iou"
     recipe: str | None = None
     model: str = "small"
@@ -116,7 +118,7 @@ class TrainConfig:
     def calibration(self, method: str) -> Calibration:
         """What a method adds to the learner's loss; a weight that was given is that of the run's own method."""
         weight = self.weight if method == self.method else None
-        return Calibration(method=method, weight=weight, ratio=self.ratio, statistics=self.statistics)
+        return Calibration(method=method, weight=weight, ratio=self.ratio, statistics=self.statistics, layer=self.layer)
 
     def recipe_options(self) -> dict[str, Any]:
         """What the learner is asked beyond the method."""

@@ -153,8 +153,8 @@ class _DSquared:
         """Index of the candidate with the largest D^2 / clock: looked for among the bounds, until the best is exact."""
         width = 1
         most = max(1, BLOCK // (self.centers + self.gradients.classes + self.gradients.width))
-        speed = self.squared[candidates] / clock
         while True:
+            speed = self.squared[candidates] / clock
             ahead = int(speed.argmax())
             if self.known[candidates[ahead]] == self.centers:
                 return ahead
@@ -170,7 +170,6 @@ class _DSquared:
                 self._settle(np.unique(likely[self.known[likely] < self.centers]))
                 self.vain += width
                 width = min(2 * width, most)
-            speed = self.squared[candidates] / clock
 
     def _settle(self, rows: Positions) -> None:
         """Compute the D^2 of some rows exactly: of the pairs that could be nearest, from the differences."""

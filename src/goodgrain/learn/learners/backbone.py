@@ -18,6 +18,7 @@ from goodgrain.learn.learner import Run, Stateful
 from goodgrain.learn.schedules import SCHEDULES
 from goodgrain.learn.streams import generator, stream_seed
 from goodgrain.models import Split, load_network
+from goodgrain.models.maps import with_maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,12 @@ class Backbone:
         with self._engine.autocast():
             logits, features = self.network(self.normalize(pixels))
         return logits.float(), features.float()
+
+    def seen_maps(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `seen`, with the maps (b, d, h', w') before the last pooling."""
+        with self._engine.autocast():
+            logits, features, maps = with_maps(self.network, self.normalize(pixels))
+        return logits.float(), features.float(), maps.float()
 
     def descend(self, loss: Tensor, progress: float) -> None:
         """One step of SGD, at the rate that the schedule gives."""

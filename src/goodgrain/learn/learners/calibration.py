@@ -41,6 +41,8 @@ class Calibration:
             "running" (under the running statistics of the target's images, as in evaluation). With a weight of 0 the
             target's images never share a pass.
         reduction: as in `goodgrain.losses.taufe`.
+        layer: what TAUFE silences: "penultimate" (pooled features), or "maps" (the maps before the last pooling, as the
+            published box regression did; place by place, which no opposite sign elsewhere makes up for).
 
     Raises:
         UnknownName: a name that is in no table.
@@ -52,12 +54,14 @@ class Calibration:
     ratio: float = 1.0
     statistics: str = "shared"
     reduction: str = "mean"
+    layer: str = "penultimate"
 
     def __post_init__(self) -> None:
         """Check names and numbers."""
         lookup("calibration method", WEIGHTS, self.method)
         lookup("statistics", dict.fromkeys(_STATISTICS), self.statistics)
         lookup("reduction", dict.fromkeys(("mean", "sum")), self.reduction)
+        lookup("layer", dict.fromkeys(("penultimate", "maps")), self.layer)
         check_within("ratio", self.ratio, above=0)
         if self.weight is not None and not 0 <= self.weight < math.inf:
             raise InputError(f"weight should be 0 or more, and finite; {self.weight!r} came.")
@@ -140,16 +144,25 @@ class Calibrator:
             strange = self._view(strange, stream_seed(batch.seed, "ood"))
         if self._asked.statistics == "shared" and self._asked.strength:
             together = torch.cat([pixels, strange])
-            logits, features = backbone.forward(together)
+            backbone.network.train()
+            logits, features, silenced = self._seen(backbone, together)
             count = len(pixels)
-            return logits[:count], features[:count], {"ood": self._penalty(logits[count:], features[count:])}
+            return logits[:count], features[:count], {"ood": self._penalty(logits[count:], silenced[count:])}
         logits, features = backbone.forward(pixels)
         with _APART.get(self._asked.statistics, statistics_kept)(backbone.network):
-            return logits, features, {"ood": self._penalty(*backbone.seen(strange))}
+            strange_logits, _, silenced = self._seen(backbone, strange)
+        return logits, features, {"ood": self._penalty(strange_logits, silenced)}
+
+    def _seen(self, backbone: Backbone, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, features, and what TAUFE silences."""
+        if self._asked.method == "taufe" and self._asked.layer == "maps":
+            return backbone.seen_maps(pixels)
+        logits, features = backbone.seen(pixels)
+        return logits, features, features
 
     def add(self, loss: Tensor, terms: dict[str, Tensor]) -> Tensor:
         """The learner's own loss and the weighted penalty."""
         return loss + self._asked.strength * terms["ood"] if terms else loss
 
-    def _penalty(self, logits: Tensor, features: Tensor) -> Tensor:
-        return oat(logits) if self._asked.method == "oat" else taufe(features, reduction=self._asked.reduction)
+    def _penalty(self, logits: Tensor, silenced: Tensor) -> Tensor:
+        return oat(logits) if self._asked.method == "oat" else taufe(silenced, reduction=self._asked.reduction)

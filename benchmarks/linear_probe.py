@@ -35,7 +35,7 @@ class LinearProbe:
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(regression.intercept_ - weight @ scaler.mean_))
-        self._backbone, self.device = learner.backbone, learner.device
+        self._backbone, self.device, self.flip = learner.backbone, learner.device, learner.flip
         self.network, self.normalize = learner.network, learner.backbone.normalize
 
     def infer(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

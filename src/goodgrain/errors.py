@@ -43,3 +43,7 @@ class MissingExtra(GoodgrainError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'goodgrain[{extra}]'")
+
+
+class DiskFull(GoodgrainError, OSError):
+    """A step could not be written down, so that it did not happen; it may be repeated as soon as there is room."""

@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from goodgrain.metrics.localization import box_iou
 from goodgrain.report import train_plots as plots
 from goodgrain.report.facts import Thumbnail
 from goodgrain.report.html import (
     Block,
-    Code,
-    Fact,
-    Facts,
     Figure,
     Gallery,
     Section,
@@ -27,9 +22,10 @@ from goodgrain.report.html import (
     render,
 )
 from goodgrain.report.train_facts import STANDARD, MethodFacts, OodSource, TrainFacts
+from goodgrain.report.train_numbers import brief, comparison, lead
 
-_FEATURES = 4  # whose pictures are shown
-_BOXES = 16
+_FEATURES = 3  # whose pictures are shown
+_BOXES = 12
 _PAIRS = 8
 _ROWS = 50
 
@@ -49,9 +45,10 @@ def train_report(facts: TrainFacts) -> str:
         >>> "taufe: test accuracy 50.0%; responds to OOD images with 25% of" in train_report(facts)
         True
     """
+    compared = len(facts.methods) > 1 and any(one.name == STANDARD for one in facts.methods)
     parts = (
-        ("In brief", _brief(facts)),
-        ("Against standard training", _methods(facts)),
+        ("In brief", brief(facts)),
+        ("Against standard training" if compared else "What was measured", comparison(facts)),
         ("Training", _training(facts)),
         ("Between the classes", _cosines(facts)),
         ("Where the images lie", _projections(facts)),
@@ -64,160 +61,12 @@ def train_report(facts: TrainFacts) -> str:
     )
     sections = [Section(title, blocks) for title, blocks in parts if blocks]
     title = f"Training report: {facts.name}" if facts.methods else f"OOD sets for {facts.name}"
-    return render(title, _summary(facts), sections)
-
-
-def _own(facts: TrainFacts) -> MethodFacts | None:
-    return next((one for one in facts.methods if one.name == facts.method), None)
-
-
-def _standard(facts: TrainFacts) -> MethodFacts | None:
-    """Standard training, where the run's own method is another one."""
-    return next((one for one in facts.methods if one.name == STANDARD != facts.method), None)
+    return render(title, lead(facts), sections)
 
 
 def _standard_first(facts: TrainFacts) -> list[MethodFacts]:
     """As pictures are read: before, and after."""
     return sorted(facts.methods, key=lambda one: one.name != STANDARD)
-
-
-def _summary(facts: TrainFacts) -> str:
-    own = _own(facts)
-    if own is None:
-        ranked = sorted(facts.candidates, key=lambda one: -one.shared)
-        return f"Likeliest to help: {ranked[0].name}." if ranked else "Nothing was trained."
-    parts = [f"{facts.measure} {_mean(own.score)}"] if len(own.score) else []
-    if parts and (gain := _gain(facts, own)) is not None:
-        parts[0] += f", {abs(gain.mean()):.1f} points {'above' if gain.mean() >= 0 else 'below'} standard training"
-    if (share := _ood_share(own)) is not None:
-        parts.append(f"responds to OOD images with {share:.0%} of its response to the target")
-    return f"{own.name}: {'; '.join(parts) or 'was trained'}."
-
-
-def _gain(facts: TrainFacts, one: MethodFacts) -> NDArray[np.float64] | None:
-    """(r,) percentage points over standard training, repeat by repeat."""
-    standard = _standard(facts)
-    if standard is None or standard is one or not len(one.score) or len(standard.score) != len(one.score):
-        return None
-    return 100 * (np.asarray(one.score, dtype=np.float64) - np.asarray(standard.score, dtype=np.float64))
-
-
-def _ood_share(one: MethodFacts) -> float | None:
-    """Mean squared length on OOD images as a share of that on the target's: what all models can be compared by."""
-    if not len(one.activation) or not len(one.ood_activation) or not np.mean(one.activation):
-        return None
-    return float(np.mean(one.ood_activation) / np.mean(one.activation))
-
-
-def _mean(values: Sequence[float]) -> str:
-    """Shares as percent: mean, and standard deviation over the repeats."""
-    spread = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.1f}%{spread}"
-
-
-def _brief(facts: TrainFacts) -> list[Block]:
-    items = [] if (own := _own(facts)) is None else _numbers(facts, own)
-    if facts.rejected:
-        items.append(Fact("Unusable files", f"{len(facts.rejected):,}", "listed below"))
-    blocks: list[Block] = [Facts(items)] if items else []
-    if advice := _advice(facts):
-        blocks.append(Text(advice))
-    return [*blocks, Code(facts.command)]
-
-
-def _numbers(facts: TrainFacts, own: MethodFacts) -> list[Fact]:
-    standard = _standard(facts)
-    weight = "" if own.weight is None else f"weight {own.weight:g}"
-    items = [Fact("Method", own.name, ", ".join(filter(None, (facts.task, weight))))]
-    if facts.target:
-        items.append(Fact("Labelled images", f"{facts.target:,}"))
-    if r := len(own.score):
-        spread = f"± {100 * np.std(own.score, ddof=1):.1f}, {r} seeds" if r > 1 else "1 seed"
-        items.append(Fact(_capital(facts.measure), f"{np.mean(own.score):.1%}", spread))
-    if (gain := _gain(facts, own)) is not None:
-        items.append(Fact("Over standard", f"{gain.mean():+.1f}", f"points; better in {(gain > 0).sum()} of {r}"))
-    if len(own.ood_activation):
-        beside = f"on the target {np.mean(own.activation):.3g}" if len(own.activation) else ""
-        items.append(Fact("Mean ‖f(OOD)‖²", f"{np.mean(own.ood_activation):.3g}", beside))
-    if (share := _ood_share(own)) is not None:
-        usual = None if standard is None else _ood_share(standard)
-        note = "of ‖f‖² on the target" + ("" if usual is None else f"; standard {usual:.0%}")
-        items.append(Fact("Response to OOD", f"{share:.0%}", note))
-        if usual:
-            items.append(Fact("Ratio to standard", f"{share / usual:.2f}", "of the responses to OOD"))
-    return items
-
-
-def _advice(facts: TrainFacts) -> str:
-    """Whether the repeats tell a difference from luck: Student's interval of the paired differences."""
-    own = _own(facts)
-    gain = None if own is None else _gain(facts, own)
-    if gain is None:
-        return ""
-    if len(gain) == 1:
-        return "One training of each says little about the difference: repeat with --repeats 3 or more to know."
-    half = float(stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain)))
-    low, high = gain.mean() - half, gain.mean() + half
-    told = f"the difference to standard training lies between {low:+.1f} and {high:+.1f} points (95% interval)"
-    if low > 0:
-        return f"The OOD images help: {told}."
-    if high < 0:
-        return f"The OOD images harm: {told}. Use the standard model, or other OOD images."
-    return f"No difference that these repeats could show: {told}. More repeats narrow it."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _methods(facts: TrainFacts) -> list[Block]:
-    if not facts.methods:
-        return []
-    detectors = list(dict.fromkeys(name for one in facts.methods for name in one.auroc))
-    columns = {
-        f"{_capital(facts.measure)} (%)": [_cell(one.score, 100, ".1f") for one in facts.methods],
-        "Over standard": [_over(_gain(facts, one)) for one in facts.methods],
-        "Seeds": [str(len(one.score)) if len(one.score) else "" for one in facts.methods],
-        "Class cosine": [_cell(one.between, 1, ".3f") for one in facts.methods],
-        "‖f(target)‖²": [_plain_mean(one.activation) for one in facts.methods],
-        "‖f(OOD)‖²": [_plain_mean(one.ood_activation) for one in facts.methods],
-        **{
-            f"AUROC {detector}": [_cell(one.auroc.get(detector, ()), 100, ".1f") for one in facts.methods]
-            for detector in detectors
-        },
-    }
-    filled = {name: cells for name, cells in columns.items() if any(cells)}
-    rows = [(one.name, *(cells[i] or "—" for cells in filled.values())) for i, one in enumerate(facts.methods)]
-    caption = "After the last epoch: mean ± standard deviation over seeds."
-    reading = (
-        "Class cosine: mean cosine between features of different classes; lower means easier to tell apart. AUROC (%): "
-        f"how well OOD images are told from the target's. {_measured_on(facts)}"
-    )
-    return [Table(("Method", *filled), rows, caption, frozenset(range(1, len(filled) + 1))), Text(reading)]
-
-
-def _cell(values: Sequence[float], scale: float, form: str) -> str:
-    if not len(values):
-        return ""
-    spread = f" ± {scale * np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
-    return f"{scale * np.mean(values):{form}}{spread}"
-
-
-def _plain_mean(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3g}" if len(values) else ""
-
-
-def _over(gain: NDArray[np.float64] | None) -> str:
-    if gain is None:
-        return ""
-    return f"{gain.mean():+.1f}" + (f" ± {gain.std(ddof=1):.1f}" if len(gain) > 1 else "")
-
-
-def _measured_on(facts: TrainFacts) -> str:
-    if not len(facts.ood_ids):
-        return ""
-    seen = "that training never saw" if facts.ood_held_back else "that training saw as well: too few to keep any back"
-    return f"OOD: {len(facts.ood_ids):,} images {seen}."
 
 
 def _training(facts: TrainFacts) -> list[Block]:
@@ -282,7 +131,7 @@ def _switched_off(facts: TrainFacts) -> list[Block]:
             blocks.append(Gallery(title, f"In the standard model. {numbers}", tiles))
         if facts.thumbnail is not None and off.top_inside.shape[1]:
             tiles = _tiles(facts, facts.thumbnail, off.top_inside[row].tolist())
-            title = f"Feature {feature}: images of the target that do"
+            title = f"Feature {feature}: images of the target that excite it most"
             blocks.append(Gallery(title, "Look for what they share with the OOD images above.", tiles))
     return blocks
 
@@ -301,8 +150,8 @@ def _boxes(facts: TrainFacts) -> list[Block]:
     found = facts.boxes
     if found is None or facts.thumbnail is None:
         return []
-    names = [name for name in (STANDARD, facts.method) if name in found.predicted]
-    names = list(dict.fromkeys(names)) or list(found.predicted)[:2]
+    compared = [name for name in dict.fromkeys((STANDARD, facts.method)) if name in found.predicted]
+    names = compared or list(found.predicted)[:2]
     overlaps = {name: box_iou(found.predicted[name], found.true) for name in names}
     drawn = np.random.default_rng(facts.seed).permutation(len(found.positions))[:_BOXES]
     tiles = [
@@ -352,20 +201,24 @@ def _candidates(facts: TrainFacts) -> list[Block]:
         return []
     ranked = sorted(facts.candidates, key=lambda one: -one.shared)
     measured = [one for one in ranked if one.gain is not None]
-    header = ["OOD set", "Shared undesirable feature", "Images", "Copies of the target"]
-    rows = [[one.name, f"{100 * one.shared:.1f}", f"{one.images:,}", f"{one.copies:,}"] for one in ranked]
+    header = ["OOD set", "Shared (%)", "Images", "Copies"]
+    gains: list[list[str]] = [[] for _ in ranked]
     if measured:
-        header.append("Measured gain")
-        rows = [
-            [*row, "—" if one.gain is None else f"{100 * one.gain:+.1f}"] for row, one in zip(rows, ranked, strict=True)
-        ]
+        header.insert(2, "Gain")
+        gains = [["—" if one.gain is None else f"{100 * one.gain:+z.1f}"] for one in ranked]
+    rows = [
+        [one.name, f"{100 * one.shared:.1f}", *gain, f"{one.images:,}", f"{one.copies:,}"]
+        for one, gain in zip(ranked, gains, strict=True)
+    ]
     caption = (
-        "Likeliest to help first. Shared (%): how much of what a briefly trained standard model decides by on the "
-        "target also decides on these images." + (" Gain over standard training in points." if measured else "")
+        "Likeliest to help first. Shared: how much of what a briefly trained standard model decides by on the target "
+        "also decides on these images. "
+        + ("Gain: points over standard training, measured. " if measured else "")
+        + "Copies: images that repeat one of the target's."
     )
     trust = (
         "This is an estimate from one short training: it says which features TAUFE could switch off, not whether that "
-        "helps. Train with the first and the last to know."
+        f"helps. Train with {'it' if len(ranked) == 1 else 'the first and the last'} to know."
     )
     pairs = list(combinations(measured, 2))
     if pairs:

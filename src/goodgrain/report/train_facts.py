@@ -8,74 +8,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from goodgrain.checks import (
-    Positions,
-    check_embeddings,
-    check_labels,
-    check_numbers,
-    check_positions,
-    check_scores,
-    lookup,
-)
+from goodgrain.checks import Positions, check_integers, check_positions, check_rows, check_scores, lookup
 from goodgrain.errors import InputError
+from goodgrain.metrics.localization import box_iou
 from goodgrain.report.facts import Thumbnail
-from goodgrain.scores import features as seen
+from goodgrain.report.train_views import Projection, SwitchedOff
+
+__all__ = [
+    "STANDARD",
+    "Candidate",
+    "FoundBoxes",
+    "MethodFacts",
+    "OodSource",
+    "Projection",
+    "SwitchedOff",
+    "TrainFacts",
+]
 
 STANDARD = "standard"
 """The name of training without OOD images: what every other method is measured against."""
-
-
-@dataclass(frozen=True, eq=False)
-class Projection:
-    """Where one model puts images, in two dimensions with the zero vector at the origin.
-
-    Args:
-        inside: (n, 2) in-distribution images.
-        labels: (n,) their classes.
-        outside: (m, 2) OOD images.
-    """
-
-    inside: NDArray[np.floating]
-    labels: Positions
-    outside: NDArray[np.floating]
-
-    @classmethod
-    def of(
-        cls,
-        features: ArrayLike,
-        labels: ArrayLike,
-        ood_features: ArrayLike,
-        *,
-        method: str = "pca",
-        most: int = 1000,
-        seed: int = 0,
-    ) -> Projection:
-        """The projection of one model's features, by `goodgrain.scores.projection`.
-
-        Args:
-            features: (n, d) of in-distribution images.
-            labels: (n,) their classes.
-            ood_features: (m, d) of OOD images, by the same model.
-            method: "pca" or "tsne".
-            most: larger sets are drawn down to so many images, in-distribution and OOD each.
-            seed: for the draw, and for "tsne".
-
-        Raises:
-            InputError: arrays that are not finite or do not belong together.
-
-        Example:
-            >>> Projection.of([[1, 0], [0, 2]], [0, 1], [[0, 0]]).outside
-            array([[0., 0.]])
-        """
-        x, z = check_embeddings(features, name="features"), check_embeddings(ood_features, name="ood_features")
-        y, rng = check_labels(labels, n=len(x)), np.random.default_rng(seed)
-        inside, outside = (np.sort(rng.permutation(len(table))[:most]) for table in (x, z))
-        if x.shape[1] != z.shape[1]:
-            raise InputError(
-                f"features have {x.shape[1]} dimensions and ood_features {z.shape[1]}. Take both from one model."
-            )
-        points = seen.projection(np.concatenate([x[inside], z[outside]]), seed=seed, method=method)
-        return cls(points[: len(inside)], y[inside], points[len(inside) :])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,6 +46,9 @@ class MethodFacts:
         terms: loss term -> (e,) mean per epoch, in the first repeat.
         cosine: (c, c) in the first repeat (`goodgrain.scores.class_cosine`); NaN where there is no pair.
         projection: in the first repeat (`Projection.of`).
+
+    Raises:
+        InputError: values that are not finite, or lists of different numbers of repeats.
     """
 
     name: str
@@ -108,67 +62,15 @@ class MethodFacts:
     cosine: NDArray[np.floating] | None = None
     projection: Projection | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class SwitchedOff:
-    """The features that respond less to OOD images than in standard training, those switched off most first.
-
-    Args:
-        features: (f,) their indices.
-        before: (f,) `goodgrain.scores.response` to OOD images of the standard model.
-        after: (f,) that of the run's own method.
-        top_inside: (f, k) positions of the in-distribution images that excite each most in the standard model.
-        top_outside: (f, k') positions of such OOD images.
-        agreement: median over features of `goodgrain.scores.agreement`: whether an index means the same feature in both
-            models.
-    """
-
-    features: Positions
-    before: NDArray[np.floating]
-    after: NDArray[np.floating]
-    top_inside: Positions
-    top_outside: Positions
-    agreement: float
-
-    @classmethod
-    def of(
-        cls,
-        before_in: ArrayLike,
-        before_ood: ArrayLike,
-        after_in: ArrayLike,
-        after_ood: ArrayLike,
-        *,
-        most: int = 12,
-        images: int = 8,
-    ) -> SwitchedOff:
-        """Find them: the arguments of `goodgrain.scores.switched_off`, the rows being the images of `TrainFacts`.
-
-        Args:
-            before_in: (n, d) features of the in-distribution images by the standard model.
-            before_ood: (m, d) of the OOD images.
-            after_in: (n, d) by the run's own method, from the same first weights.
-            after_ood: (m, d).
-            most: how many features.
-            images: how many pictures of each.
-
-        Raises:
-            InputError: arrays that are not finite or do not belong together.
-
-        Example:
-            >>> found = SwitchedOff.of([[1, 1], [3, 1]], [[1, 2], [2, 1]], [[1, 1], [3, 1]], [[0, 2], [0, 1]])
-            >>> found.features, found.top_inside, found.top_outside
-            (array([0]), array([[1, 0]]), array([[1, 0]]))
-        """
-        less = seen.switched_off(before_in, before_ood, after_in, after_ood)
-        features = np.argsort(-less, kind="stable")[:most]
-        features = features[less[features] > 0]
-        inside, outside = (
-            np.argsort(-np.abs(np.asarray(table))[:, features], axis=0, kind="stable")[:images].T
-            for table in (before_in, before_ood)
-        )
-        before, after = seen.response(before_in, before_ood), seen.response(after_in, after_ood)
-        same = float(np.median(seen.agreement(before_in, after_in)))
-        return cls(features, before[features], after[features], inside, outside, same)
+    def __post_init__(self) -> None:
+        """Check that repeats pair up."""
+        listed = {name: getattr(self, name) for name in ("score", "activation", "ood_activation", "between")}
+        told = {name: values for name, values in {**listed, **self.auroc}.items() if len(values)}
+        for name, values in {**told, **self.terms}.items():
+            check_scores(values, name=f"{name} of {self.name}")
+        if len({len(values) for values in told.values()}) > 1:
+            lengths = ", ".join(f"{name} {len(values)}" for name, values in told.items())
+            raise InputError(f"{self.name} has a different number of repeats here and there: {lengths}. Give all.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,11 +81,21 @@ class FoundBoxes:
         positions: (k,) in-distribution images of `TrainFacts` whose true box is known.
         true: (k, 4).
         predicted: method -> (k, 4), of the first repeat.
+
+    Raises:
+        InputError: no box, or boxes that are not finite (k, 4) arrays.
     """
 
     positions: Positions
     true: NDArray[np.floating]
     predicted: Mapping[str, NDArray[np.floating]]
+
+    def __post_init__(self) -> None:
+        """Check that each picture has its boxes."""
+        check_rows("boxes.predicted", len(self.predicted), None)
+        for name, table in {"true": self.true, **self.predicted}.items():
+            check_rows(f"boxes of {name}", len(table), len(self.positions))
+            box_iou(table, self.true)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +108,9 @@ class OodSource:
         copies: (m, 2) left-out images: position in this set, and of the target image that it repeats.
         ids: names of the set's images, by position.
         thumbnail: position in this set -> picture.
+
+    Raises:
+        InputError: copies that are no pairs, or not among the set's images.
     """
 
     name: str
@@ -203,6 +118,15 @@ class OodSource:
     copies: Positions = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     ids: Sequence[str] | NDArray[np.str_] = ()
     thumbnail: Thumbnail | None = None
+
+    def __post_init__(self) -> None:
+        """Check that every copy has its name."""
+        if np.shape(self.copies)[1:] != (2,):
+            raise InputError(
+                f"copies of {self.name} should be (m, 2), two positions each; their shape is {np.shape(self.copies)}."
+            )
+        if self.thumbnail is not None:
+            check_positions(np.unique(self.copies[:, 0]), n=len(self.ids), name=f"copies of {self.name}")
 
 
 @dataclass(frozen=True)
@@ -215,6 +139,9 @@ class Candidate:
         copies: how many of them repeat one of the target's.
         shared: estimated share of undesirable feature, 0..1 (`goodgrain.scores.ood_sets.shared_features`).
         gain: measured score of TAUFE with it minus that of standard training, 0..1; None where nobody measured.
+
+    Raises:
+        InputError: numbers that are not finite.
     """
 
     name: str
@@ -222,6 +149,10 @@ class Candidate:
     copies: int
     shared: float
     gain: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that sets can be put in order."""
+        check_scores([self.shared, self.gain or 0.0], name=f"shared and gain of {self.name}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -284,38 +215,32 @@ class TrainFacts:
 
     def __post_init__(self) -> None:
         """Check what would otherwise show one thing under another's name."""
-        if self.methods:
-            lookup("method among the methods", {one.name: one for one in self.methods}, self.method)
+        methods = {one.name: one for one in self.methods}
+        if len(methods) < len(self.methods):
+            named = ", ".join(one.name for one in self.methods)
+            raise InputError(f"two methods have one name: {named}. Give each method once, with all its repeats.")
+        own = [self.method] if methods or self.method else []  # a mere comparison of OOD sets trained nothing
+        for name in (*own, *(self.boxes.predicted if self.boxes else ())):
+            lookup("trained method", methods, name)
+        c, n = len(self.classes), len(self.ids)
         for one in self.methods:
-            self._check_method(one)
+            if one.cosine is not None and one.cosine.shape != (c, c):
+                raise InputError(f"cosine of {one.name} has shape {one.cosine.shape}, but there are {c} class names.")
+            if one.projection is not None:
+                _check_classes(f"the projection of {one.name} has", one.projection.labels, c)
         if self.labels is not None:
-            check_numbers("labels", self.labels, dimensions=1, n=len(self.ids))
-            self._check_classes(f"labels have class {int(np.max(self.labels))}", int(np.max(self.labels)))
-        if (off := self.switched_off) is not None and len(off.features):
-            check_scores(off.before, name="switched_off.before", n=len(off.features))
-            check_scores(off.after, name="switched_off.after", n=len(off.features))
-            check_positions(np.unique(off.top_inside), n=len(self.ids), name="switched_off.top_inside")
+            _check_classes("labels have", check_integers("labels", self.labels, n=n), c)
+        if (off := self.switched_off) is not None:
+            check_positions(np.unique(off.top_inside), n=n, name="switched_off.top_inside")
             check_positions(np.unique(off.top_outside), n=len(self.ood_ids), name="switched_off.top_outside")
         if self.boxes is not None:
-            k = len(check_positions(self.boxes.positions, n=len(self.ids), name="boxes.positions"))
-            for name, table in {"true": self.boxes.true, **self.boxes.predicted}.items():
-                check_numbers(f"boxes of {name}", table, dimensions=2, n=k)
+            check_positions(self.boxes.positions, n=n, name="boxes.positions")
+        for source in self.sources:
+            if self.target_thumbnail is not None:
+                name = f"originals of {source.name}"
+                check_positions(np.unique(source.copies[:, 1]), n=len(self.target_ids), name=name)
 
-    def _check_method(self, one: MethodFacts) -> None:
-        named = {name: getattr(one, name) for name in ("score", "activation", "ood_activation", "between")}
-        told = {name: values for name, values in {**named, **one.auroc}.items() if len(values)}
-        for name, values in told.items():
-            check_scores(values, name=f"{name} of {one.name}")
-        if len({len(values) for values in told.values()}) > 1:
-            lengths = ", ".join(f"{name} {len(values)}" for name, values in told.items())
-            raise InputError(f"{one.name} has a different number of repeats here and there: {lengths}. Give all.")
-        c = len(self.classes)
-        if one.cosine is not None and one.cosine.shape != (c, c):
-            raise InputError(f"cosine of {one.name} has shape {one.cosine.shape}, but there are {c} class names.")
-        if one.projection is not None:
-            top = int(check_labels(one.projection.labels, n=len(one.projection.inside)).max())
-            self._check_classes(f"the projection of {one.name} has class {top}", top)
 
-    def _check_classes(self, what: str, top: int) -> None:
-        if top >= len(self.classes):
-            raise InputError(f"{what}, but there are {len(self.classes)} class names. Name every class.")
+def _check_classes(what: str, labels: Positions, c: int) -> None:
+    if (top := int(labels.max())) >= c:
+        raise InputError(f"{what} class {top}, but there are {c} class names. Name every class.")

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from goodgrain.checks import check_numbers, check_rows, check_scores
 from goodgrain.report.plots import GREY, PALETTE, plain, rounded, shorten
-from goodgrain.report.train_facts import Projection
+from goodgrain.report.train_views import Projection
 
 _COLUMNS = 2  # panels in a row: a third would be too narrow to read on a phone
 _PANEL = 340  # pixels
@@ -64,7 +64,7 @@ def loss_terms(terms: Mapping[str, Mapping[str, ArrayLike]]) -> go.Figure:
             told.add(method)
         figure.update_xaxes(title={"text": "epoch", "standoff": 6}, **_place(panel))
         if lowest > 0 and highest > 100 * lowest:
-            figure.update_yaxes(type="log", dtick=1, **_place(panel))
+            figure.update_yaxes(type="log", dtick=1, exponentformat="e", **_place(panel))
         else:
             figure.update_yaxes(rangemode="tozero", **_place(panel))
     return figure
@@ -103,10 +103,10 @@ def class_cosines(matrices: Mapping[str, ArrayLike], classes: Sequence[str], *, 
             hovertemplate="%{customdata}: %{z:.2f}<extra></extra>",
             **_place(panel),
         )
-    lowest = min(float(np.nanmin(table)) for table in tables.values())
+    lowest = min(float(np.nanmin(table, initial=0.0)) for table in tables.values())
     bar = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
     figure.update_layout(
-        coloraxis={"colorscale": "Cividis", "cmin": min(0.0, lowest), "cmax": 1.0, "colorbar": bar}, showlegend=False
+        coloraxis={"colorscale": "Cividis", "cmin": lowest, "cmax": 1.0, "colorbar": bar}, showlegend=False
     )
     figure.update_xaxes(showticklabels=False, ticks="")
     figure.update_yaxes(showticklabels=False, ticks="")
@@ -240,8 +240,8 @@ def with_boxes(picture: Image.Image, true: ArrayLike, predicted: ArrayLike) -> b
 def _panels(titles: Sequence[str], *, height: int = _PANEL) -> go.Figure:
     """Panels two by two under their titles."""
     rows, columns = -(-len(titles) // _COLUMNS), min(_COLUMNS, len(titles))
-    names = [plain(shorten(title)) for title in titles]
-    gap = 0.0 if rows == 1 else 70 / (height * rows)
+    names = [plain(shorten(title, 16)) for title in titles]  # two of them fit beside each other on a phone
+    gap = 0.0 if rows == 1 else 90 / (height * rows)
     figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.12, vertical_spacing=gap)
     figure.update_annotations(font={"size": 14})
     return _styled(figure, height=height * rows + 60)

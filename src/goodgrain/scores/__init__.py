@@ -1,5 +1,6 @@
 """Scores: one number per example from what a model saw of it; the higher, the earlier it is picked."""
 
+from goodgrain.scores.contrast import ccal, ccal_distinctive, ccal_semantic, csi
 from goodgrain.scores.features import (
     activation,
     agreement,
@@ -31,7 +32,11 @@ __all__ = [
     "agreement",
     "aum",
     "between_classes",
+    "ccal",
+    "ccal_distinctive",
+    "ccal_semantic",
     "class_cosine",
+    "csi",
     "diff_prob",
     "el2n",
     "energy",

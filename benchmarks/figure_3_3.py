@@ -10,8 +10,8 @@ from chapter3 import HERE, SCALES, Cell, Laboratory, command, images_of
 from chapter3_facts import MEASURED_OOD
 
 from goodgrain.learn import predict
-from goodgrain.report.train_facts import Projection
 from goodgrain.report.train_plots import projections
+from goodgrain.report.train_views import Projection
 
 METHODS = ("standard", "oat", "taufe")
 WORK = HERE.parent / "runs" / "chapter3"

@@ -89,4 +89,4 @@ def program(title, weight=0.1):
     assert len(added) in (0, 3)
     if weight is None:
         lines = [line for line in lines if line not in added]
-    return "\n".join(lines).replace("0.1 *", f"{weight} *")
+    return "\n".join(lines).replace("1.0 *", f"{weight} *")

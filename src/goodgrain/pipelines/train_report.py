@@ -21,10 +21,9 @@ from goodgrain.report.train_facts import (
     FoundBoxes,
     MethodFacts,
     OodSource,
-    Projection,
-    SwitchedOff,
     TrainFacts,
 )
+from goodgrain.report.train_views import Projection, SwitchedOff
 from goodgrain.run import RunFolder
 from goodgrain.scores.features import class_cosine
 
@@ -32,7 +31,7 @@ _TASK_WORDS = {"classify": "classification", "box": "box regression", "wsol": "w
 _SCORES = {"classify": "accuracy", "box": "mean_iou", "wsol": "gt_known_loc"}
 _MOST_CLASSES = 30  # of a map of all pairs
 _BOXES = 24
-_DEFAULTS = TrainConfig().table()
+_DEFAULTS = {name: list(value) if isinstance(value, tuple) else value for name, value in TrainConfig().table().items()}
 
 
 def write_report(run: RunFolder, images: Images, trained: Sequence[Trained], asked: TrainConfig) -> None:
@@ -59,6 +58,7 @@ def _facts(config: Mapping[str, Any], images: Images, trained: Sequence[Trained]
         name=_name(config),
         command=_command(config, []),
         settings=settings_of(config),
+        target=len(images.target),
         task=_TASK_WORDS[asked.task],
         measure=TASKS[asked.task],
         method=asked.method,
@@ -91,6 +91,7 @@ def _method(first: Trained, trained: Sequence[Trained], images: Images, asked: T
     detectors = {name: over_repeats(f"{name}_auroc") for name in DETECTORS}
     return MethodFacts(
         name=first.method,
+        weight=None if first.method == STANDARD else asked.calibration(first.method).strength,
         score=over_repeats(_SCORES[asked.task]),
         activation=over_repeats("activation"),
         ood_activation=over_repeats("ood_activation"),
@@ -133,7 +134,8 @@ def _source(name: str, images: Images) -> OodSource:
 
 
 def _name(config: Mapping[str, Any]) -> str:
-    return Path(config.get("data") or "data").name
+    name = Path(config.get("data") or "data").name
+    return "images in memory" if name.endswith(IN_MEMORY) else name
 
 
 def _command(config: Mapping[str, Any], flags: Sequence[str]) -> str:

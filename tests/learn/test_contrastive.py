@@ -77,7 +77,7 @@ def test_the_features_and_the_projection_learn_and_the_head_waits():
 
 def test_all_images_are_learned_from_and_no_label_is():
     pool = blobs(60)
-    labels = np.where(np.arange(60) % 2, -1, -2)
+    labels = np.where(np.arange(60) % 2, -1, 0)
     unlabeled = pool.with_labels(labels)
     first, second = SimCLR(), SimCLR()
     history = fit(first, pool, epochs=2, seed=1, device="cpu")

@@ -2,6 +2,7 @@
 
 from goodgrain.learn.learner import Batch, Learner, Outcome, Part, Predictor, Run, Stateful
 from goodgrain.learn.learners.contrastive import SimCLR
+from goodgrain.learn.learners.csi import CSI
 from goodgrain.learn.learners.dividemix import DivideMix
 from goodgrain.learn.learners.sop import SOP
 from goodgrain.learn.learners.standard import Standard
@@ -10,6 +11,7 @@ from goodgrain.learn.observe import observe, predict
 from goodgrain.learn.published import LEARNERS, PUBLISHED, make_learner
 
 __all__ = [
+    "CSI",
     "LEARNERS",
     "PUBLISHED",
     "SOP",

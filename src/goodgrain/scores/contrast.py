@@ -192,7 +192,8 @@ def _nearest(x: Scores, r: Scores) -> tuple[Scores, Positions]:
 
 def _stretched(values: Scores) -> Scores:
     """To [0, 1]; 0 where all are equal."""
-    stretched: Scores = (values - values.min()) * _inverse(np.ptp(values))
+    span = np.ptp(values)
+    stretched: Scores = (values - values.min()) / (span if span > 0 else 1.0)
     return stretched
 
 

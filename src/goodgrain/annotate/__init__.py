@@ -4,6 +4,7 @@ from goodgrain.annotate.answers import OOD, SKIP, UNRESOLVED, UNSURE, Answer, Co
 from goodgrain.annotate.oracle import SimulatedOracle, drive
 from goodgrain.annotate.records import Item, Query, Round, RoundStatus, Status
 from goodgrain.annotate.session import Session
+from goodgrain.annotate.view import SessionView
 
 __all__ = [
     "OOD",
@@ -17,6 +18,7 @@ __all__ = [
     "Round",
     "RoundStatus",
     "Session",
+    "SessionView",
     "SimulatedOracle",
     "Status",
     "drive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,8 +73,9 @@ class Costs:
             cost = getattr(self, name)
             if cost is None and name == "c_unsure":
                 continue
-            if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < math.inf:
+            if isinstance(cost, bool) or not isinstance(cost, numbers.Real) or not 0 <= float(cost) < math.inf:
                 raise InputError(f"{name} should be a number, 0 or more; {cost!r} came.")
+            object.__setattr__(self, name, float(cost))
         if not self.most:
             raise InputError("all costs are 0, so that no budget would ever be spent. Give at least one above 0.")
 
@@ -152,7 +154,9 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
         raise InputError("there are no classes. Give at least one name.")
     for name in names:
         if name.strip().casefold() in RESERVED:
-            raise InputError(f"no class can be called {name!r}: this is an answer of its own. Give the class another name.")
+            raise InputError(
+                f"no class can be called {name!r}: this is an answer of its own. Give the class another name."
+            )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"the class {twice[0]!r} comes twice. Give each class once.")
@@ -163,8 +167,6 @@ def check_text(name: str, value: object, *, empty: bool = False) -> str:
     """A string that can be stored; a blank one only where that is allowed."""
     if not isinstance(value, str) or (not empty and not value.strip()):
         raise InputError(f"{name} should be a string that is not blank; {value!r} came.")
-    try:
-        value.encode()
-    except UnicodeEncodeError as reason:
-        raise InputError(f"{name} {value!r} cannot be stored as UTF-8. Give it another name.") from reason
+    if "\0" in value or value.encode(errors="ignore").decode() != value:  # lone surrogates: bytes that were no UTF-8
+        raise InputError(f"{name} {value!r} is no text that can be stored as UTF-8. Give it another name.")
     return value

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from goodgrain.annotate.answers import check_text
+from goodgrain.annotate.answers import KINDS, OOD, check_answer, check_text
 from goodgrain.errors import InputError
+
+ShortOf = Literal["", "budget", "items"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Query:
     number: int
     ids: tuple[str, ...]
     round: int
-    short_of: Literal["", "budget", "items"] = ""
+    short_of: ShortOf = ""
 
 
 @dataclass(frozen=True)
@@ -142,3 +144,24 @@ class Status:
     def spent(self) -> float:
         """What all answers cost."""
         return sum(one.spent for one in self.rounds)
+
+
+def item_rows(items: Iterable[Item | str], classes: Sequence[str], known: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    """Rows of the table of items, each label among the classes."""
+    rows: dict[str, tuple[Any, ...]] = {}
+    for given in items:
+        item = Item(given) if isinstance(given, str) else given
+        if item.id in rows:
+            raise InputError(f"the id {item.id!r} comes twice. Ids must be unique.")
+        label = known.get(item.id, item.known)
+        if label is not None:
+            check_answer(label, classes, among=(OOD,))
+        kind = None if label is None else KINDS.get(label, "class")
+        chosen = classes.index(label) if label is not None and kind == "class" else None
+        rows[item.id] = (len(rows), item.id, item.path, item.content_hash, kind, chosen)
+    if not rows:
+        raise InputError("there are no items. Give at least one.")
+    strange = [name for name in known if name not in rows]
+    if strange:
+        raise InputError(f"known names {strange[0]!r}, which is no item. Give labels of items only.")
+    return list(rows.values())

@@ -5,37 +5,24 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from goodgrain.annotate import progress, rounds
-from goodgrain.annotate.answers import (
-    KINDS,
-    OOD,
-    Answer,
-    Costs,
-    check_answer,
-    check_classes,
-    check_text,
-    exact,
-    verdict,
-)
-from goodgrain.annotate.records import Item, Query, Round, Status
-from goodgrain.annotate.store import Store, setting, settings
-from goodgrain.checks import Positions, check_count, check_scores, check_within
-from goodgrain.data.pool import OOD as OOD_LABEL
-from goodgrain.data.pool import UNLABELED
+from goodgrain.annotate import rounds
+from goodgrain.annotate.answers import KINDS, Costs, check_answer, check_classes, check_text
+from goodgrain.annotate.records import Item, Query, Round, ShortOf, item_rows
+from goodgrain.annotate.store import Store, settings
+from goodgrain.annotate.view import SessionView
+from goodgrain.checks import check_count, check_scores, check_within
 from goodgrain.errors import InputError
 
 Clock = Callable[[], float]
 
 
-class Session:
+class Session(SessionView):
     """A pool that is being labelled, in a folder of its own: items, rounds, queries and every answer.
 
     What a method returns is on disk. Many threads may share a session; one process at a time writes it. A SKIP or an
@@ -43,6 +30,7 @@ class Session:
 
     Example:
         >>> import tempfile
+        >>> from goodgrain.annotate import OOD
         >>> session = Session.create(tempfile.mkdtemp(), ["a", "b", "c"], ["cat", "dog"], budget=2, seed=0)
         >>> query = session.ask(5)
         >>> query.ids, query.short_of
@@ -54,16 +42,9 @@ class Session:
         >>> session.close()
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
-        with store.look() as db:
-            self.classes: tuple[str, ...] = tuple(
-                name for (name,) in db.execute("SELECT name FROM classes ORDER BY number")
-            )
-            self.costs = Costs(**setting(db, "costs"))
-            self.budget: float = setting(db, "budget")
-            self.seed: int = setting(db, "seed")
-            self.lease: float = setting(db, "lease")
+    def __init__(self, store: Store, clock: Clock = time.time) -> None:
+        super().__init__(store)
+        self._clock = clock
 
     @classmethod
     def create(
@@ -78,7 +59,7 @@ class Session:
         known: Mapping[str, str] | None = None,
         lease: float = 1800.0,
         clock: Clock = time.time,
-    ) -> Session:
+    ) -> Self:
         """Make a session and open it.
 
         Args:
@@ -99,7 +80,7 @@ class Session:
         """
         names = check_classes(classes)
         price = costs or Costs()
-        rows = _item_rows(items, names, known or {})
+        rows = item_rows(items, names, known or {})
         kept = {
             "costs": {"c_in": price.c_in, "c_ood": price.c_ood, "c_unsure": price.c_unsure},
             "budget": rounds.check_budget(budget, price),
@@ -116,32 +97,17 @@ class Session:
         return cls.open(path, clock=clock)
 
     @classmethod
-    def open(cls, path: str | Path, *, read_only: bool = False, clock: Clock = time.time) -> Session:
+    def open(cls, path: str | Path, *, clock: Clock = time.time) -> Self:
         """Go on with a session.
 
         Args:
             path: its folder.
-            read_only: only look, also while another process writes.
             clock: seconds since 1970.
 
         Raises:
             InputError: there is no session, it is open already, of another version, or damaged.
         """
-        return cls(Store(Path(path), read_only=read_only), clock)
-
-    def close(self) -> None:
-        """Let another process open it; every answer is on disk already."""
-        self._store.close()
-
-    def __enter__(self) -> Self:
-        """The session itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
+        return cls(Store(Path(path)), clock)
 
     def propose(
         self,
@@ -180,10 +146,7 @@ class Session:
         order = np.argsort(-values, kind="stable")
         with self._store.step() as db:
             ranking = rounds.numbers_of(db, names)
-            rounds.open_round(db, new, [(ranking[i], float(values[i])) for i in order])
-        opened = self.round
-        assert opened is not None
-        return opened
+            return rounds.open_round(db, new, [(ranking[i], float(values[i])) for i in order])
 
     def ask(self, n: int, *, annotator: str = "") -> Query:
         """Hand out the best items that are neither answered, nor held by others, nor skipped by this annotator.
@@ -202,14 +165,15 @@ class Session:
         count, name = check_count("n", n), check_text("annotator", annotator, empty=True)
         now = self._clock()
         with self._store.step() as db:
-            number, budget = rounds.open_now(db, self.seed, self.budget)
-            db.execute("DELETE FROM leases WHERE until <= ? AND annotator != ?", (now, name))
-            db.execute("UPDATE leases SET until = ? WHERE annotator = ?", (now + self.lease, name))
+            now_open = rounds.open_now(db, self.seed, self.budget)
+            number = now_open.number
+            rounds.let_go(db, now, of_all_but=name)
+            rounds.renew(db, name, now + self.lease)
             held = rounds.held_by(db, name)[:count]
             wanted = count - len(held)
-            room = rounds.affordable(db, number, budget, self.costs)
-            new = rounds.best(db, number, name, min(wanted, room))
-            short = "" if len(new) == wanted else "budget" if len(new) == room else "items"
+            room = rounds.affordable(db, now_open, self.costs)
+            new = rounds.best(db, number, name, min(wanted, room, self.size))
+            short: ShortOf = "" if len(new) == wanted else "budget" if len(new) == room else "items"
             query = max((given for _, given in held), default=0)
             if new:
                 query = rounds.hand_out(db, number, name, new, now, now + self.lease)
@@ -238,23 +202,13 @@ class Session:
         chosen = self.classes.index(answer) if kind == "class" else None
         with self._store.step() as db:
             (item,) = rounds.numbers_of(db, [id])
-            asked = db.execute(
-                "SELECT q.number, q.round FROM query_items i JOIN queries q ON q.number = i.query "
-                "WHERE i.item = ? ORDER BY q.annotator = ? DESC, q.number DESC LIMIT 1",
-                (item, name),
-            ).fetchone()
+            asked = rounds.asked_for(db, item, name)
             if asked is None:
                 raise InputError(f"item {id!r} was never asked for. Tell only ids that ask gave.")
-            query, number = asked
-            db.execute("UPDATE leases SET until = ? WHERE annotator = ?", (now + self.lease, name))
-            standing = "SELECT kind, class FROM standing WHERE item = ? AND annotator = ?"
-            if db.execute(standing, (item, name)).fetchone() == (kind, chosen):
+            rounds.renew(db, name, now + self.lease)
+            if rounds.stands(db, item, name) == (kind, chosen):
                 return False
-            db.execute(
-                "INSERT INTO answers (item, annotator, kind, class, time, round, query) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (item, name, kind, chosen, now, number, query),
-            )
-            db.execute("DELETE FROM leases WHERE item = ? AND (annotator = ? OR ? != 'skip')", (item, name, kind))
+            rounds.keep(db, item, name, kind, chosen, now, *asked)
             return True
 
     def undo(self, annotator: str = "") -> str:
@@ -270,90 +224,19 @@ class Session:
         """
         name, now = check_text("annotator", annotator, empty=True), self._clock()
         with self._store.step() as db:
-            last = db.execute(
-                "SELECT number, item, round, query FROM answers WHERE annotator = ? "
-                "AND number NOT IN (SELECT answer FROM undone) ORDER BY number DESC LIMIT 1",
-                (name,),
-            ).fetchone()
+            last = rounds.last_answer(db, name)
             if last is None:
                 raise InputError(f"annotator {name!r} has no answer to take back.")
-            number, item, asked_in, query = last
+            number, item, query, paid_by = last
             db.execute("INSERT INTO undone VALUES (?, ?)", (number, now))
-            rounds.give_back(db, item, name, asked_in, query, now, now + self.lease)
+            rounds.give_back(db, item, name, query, paid_by, now, now + self.lease)
             return rounds.ids_of(db, [item])[0]
 
-    def close_round(self) -> Round:
+    def close_round(self) -> None:
         """Ask for nothing more in this round; answers to what was asked for are still taken.
 
         Raises:
             InputError: no round is open.
         """
         with self._store.step() as db:
-            number, _ = rounds.open_now(db, self.seed, self.budget)
-            db.execute("UPDATE rounds SET state = 'closed' WHERE number = ?", (number,))
-            db.execute("DELETE FROM leases")
-        closed = self.round
-        assert closed is not None
-        return closed
-
-    @property
-    def round(self) -> Round | None:
-        """The last round, open or closed; None before the first ask or proposal."""
-        with self._store.look() as db:
-            return rounds.last_round(db)
-
-    @property
-    def spent(self) -> float:
-        """What the answers of the last round cost."""
-        with self._store.look() as db:
-            last = rounds.last_round(db)
-            return 0.0 if last is None else float(rounds.spent(db, last.number, self.costs))
-
-    @property
-    def left(self) -> float:
-        """What is left of the last round's budget; below 0 where corrections or second opinions cost more."""
-        with self._store.look() as db:
-            last = rounds.last_round(db)
-            if last is None:
-                return self.budget
-            return float(exact(last.budget) - rounds.spent(db, last.number, self.costs))
-
-    def item(self, id: str) -> Item:  # noqa: A002
-        """One item by its id.
-
-        Raises:
-            InputError: an unknown id.
-        """
-        with self._store.look() as db:
-            (number,) = rounds.numbers_of(db, [check_text("an id", id)])
-            row = db.execute("SELECT path, content_hash, known, class FROM items WHERE number = ?", (number,)).fetchone()
-        path, content_hash, known, chosen = row
-        return Item(id, path, content_hash, None if known is None else progress.name_of(known, chosen, self.classes))
-
-    def answers(self) -> dict[str, str]:
-        """Id -> what all annotators say together (`verdict`), for every item with an answer that stands."""
-        with self._store.look() as db:
-            votes = progress.votes(db, self.classes)
-        return {item: verdict(given for _, given in rows) for item, rows in votes.items()}
-
-    def labels(self) -> tuple[NDArray[np.str_], Positions]:
-        """Ids (n,) and labels (n,) int64 of all items, as a Pool has them: 0..c-1, UNLABELED = -1, OOD = -2."""
-        number = {OOD: OOD_LABEL, **{name: k for k, name in enumerate(self.classes)}}
-        with self._store.look() as db:
-            start = {
-                item: UNLABELED if known is None else OOD_LABEL if known == "ood" else chosen
-                for item, known, chosen in db.execute("SELECT id, known, class FROM items ORDER BY number")
-            }
-            for item, given in self.answers().items():
-                start[item] = number.get(given, UNLABELED)
-        return np.array(list(start), dtype=np.str_), np.array(list(start.values()), dtype=np.int64)
-
-    def history(self) -> tuple[Answer, ...]:
-        """Every answer ever given, in the order of arrival."""
-        with self._store.look() as db:
-            return progress.history(db, self.classes)
-
-    def status(self) -> Status:
-        """Where the session stands: what is labelled, held and unseen, and what each round has brought."""
-        with self._store.look() as db:
-            return progress.status(db, self.classes, self.costs)
+            rounds.close_round(db)

@@ -109,13 +109,12 @@ class Store:
         self.path = folder / FILE
         if not self.path.is_file():
             raise InputError(f"{folder} holds no session: there is no {FILE}. Make one with Session.create.")
-        self.read_only = read_only
         self._turn = threading.RLock()
         self._lock = None if read_only else _claim(folder)
         self._connection: sqlite3.Connection | None = None
         try:
             with _sentences(self.path):
-                self._connection = self._connect()
+                self._connection = self._connect(read_only=read_only)
         except BaseException:
             self.close()
             raise
@@ -152,7 +151,9 @@ class Store:
                     fill(db)
                     db.execute("COMMIT")
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *, read_only: bool) -> sqlite3.Connection:
+        closed_well = not self.path.with_name(f"{FILE}-wal").exists()
+        size = self.path.stat().st_size
         address = f"file:{quote(str(self.path.absolute()))}?mode=rw"
         db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -164,11 +165,13 @@ class Store:
                     f"{self.path} has schema version {version}; this goodgrain reads {SCHEMA_VERSION}. "
                     f"Use the goodgrain that made it{', or a newer one' if version > SCHEMA_VERSION else ''}."
                 )
+            if closed_well and size % db.execute("PRAGMA page_size").fetchone()[0]:
+                raise InputError(_damaged(self.path, "its last page is cut off"))
             problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
-                raise InputError(_damaged(self.path, problem))
+                raise InputError(_damaged(self.path, problem.splitlines()[-1]))
             db.execute("PRAGMA foreign_keys = ON")
-            if self.read_only:
+            if read_only:
                 db.execute("PRAGMA query_only = ON")
             else:
                 db.execute("PRAGMA journal_mode = WAL")
@@ -194,10 +197,8 @@ class Store:
 
         Raises:
             DiskFull: there was no room; nothing was written.
-            InputError: the session is closed, was opened to be read, or another program writes into its file.
+            InputError: the session is closed, or another program writes into its file.
         """
-        if self.read_only:
-            raise InputError(f"{self.path.parent} was opened to be read. Open it without read_only to write.")
         with self._transaction("BEGIN IMMEDIATE") as db:
             yield db
 
@@ -242,7 +243,9 @@ def _claim(folder: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as reason:
         lock.close()
-        raise InputError(f"the session in {folder} is open already, here or in another process. Close it there.") from reason
+        raise InputError(
+            f"the session in {folder} is open already, here or in another process. Close it there."
+        ) from reason
     return lock
 
 
@@ -258,9 +261,15 @@ def _sentences(path: Path) -> Iterator[None]:
     except sqlite3.Error as problem:
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest says which system call it was
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            raise DiskFull(f"{path} cannot be written ({problem}): nothing of this step was kept. Make room, and repeat it.") from problem
+            raise DiskFull(
+                f"{path} cannot be written ({problem}): nothing of this step was kept. Make room, and repeat it."
+            ) from problem
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise InputError(_damaged(path, problem)) from problem
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            raise InputError(f"{path} cannot be opened ({problem}). Its folder has to be yours to write.") from problem
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise InputError(f"{path} is being written by another program. Close that, and repeat the step.") from problem
+            raise InputError(
+                f"{path} is being written by another program. Close that, and repeat the step."
+            ) from problem
         raise

@@ -8,7 +8,7 @@ import torch
 
 import goodgrain
 from goodgrain.data.pool import OOD, Pool
-from goodgrain.errors import InputError
+from goodgrain.errors import GoodgrainError, InputError
 from goodgrain.learn.localize import cam_boxes
 from goodgrain.metrics import mean_iou
 
@@ -180,3 +180,11 @@ def test_comparing_ood_sets_ranks_them(tmp_path):
     assert "like the target" in found.report.read_text()
     with pytest.raises(InputError, match="comparing needs at least 2 OOD sets; 1 came"):
         goodgrain.compare_ood(images(64), strangers(), output=tmp_path / "other")
+
+
+def test_a_refused_call_leaves_no_folder_and_the_corrected_one_runs(tmp_path):
+    for wrong in ({}, {"ood": strangers(), "few_shot": 1000}, {"ood": strangers(), "ood_weights": {"noise": 2.0}}):
+        with pytest.raises(GoodgrainError):
+            goodgrain.train(images(48), test=images(20, seed=1), output=tmp_path / "run", **{**ASKED, **wrong})
+        assert not (tmp_path / "run").exists()
+    goodgrain.train(images(48), test=images(20, seed=1), ood=strangers(), output=tmp_path / "run", **ASKED)

@@ -114,6 +114,14 @@ def train(
     }
     asked: dict[str, Any] = {"recipe": recipe, "model": model, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     chosen = {name: value for name, value in asked.items() if value is not None}
+    if compare_ood:
+        given = {"--test": test, "--weight": weight, "--ood-weight": ood_weight, "--box-frame": box_frame}
+        idle = [name for name, value in given.items() if value is not None]
+        if idle:
+            raise InputError(
+                f"{' and '.join(idle)} would do nothing with --compare-ood, which measures no test set and "
+                "weighs no penalty. Leave it out."
+            )
     with Terminal() as monitor:
         if compare_ood:
             ranked = comparison(

@@ -117,7 +117,7 @@ def settings_of(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[s
     rows: list[tuple[str, str]] = []
     for name, value in config.items():
         if isinstance(value, Mapping):
-            rows += settings_of(value, f"{name}.")
+            rows += settings_of(value, f"{prefix}{name}.")
         else:
             rows.append((prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return rows

@@ -125,9 +125,9 @@ def train(
             "ood": {name: source.fingerprint() for name, source in sources.items()},
         },
     }
+    images = gather(pool, sources, held_out, asked, watch)  # before the folder: a refused call leaves none behind
     engine = Engine(device, asked.precision)
     with (RunFolder if engine.main else FollowedRun)(output, table) as run:  # under a launcher, one process writes
-        images = gather(pool, sources, held_out, asked, watch)
         run.log("started", target=len(images.target), ood=dict(images.sources))
         trained = train_all(run, images, asked, device, watch)
         metrics = measure(trained, images, asked)

@@ -106,8 +106,8 @@ def gather(pool: Pool, sources: Mapping[str, Pool], test: Pool | None, asked: Tr
     if not sources:
         if any(method != "standard" for method in asked.methods):
             raise InputError(
-                f"{asked.method} needs out-of-distribution images, and none were given. Give ood: images of anything "
-                "but the target's classes."
+                f"{asked.method} needs out-of-distribution images, and none were given. Give ood (--ood): images of "
+                "anything but the target's classes."
             )
         return Images(target, target, None, False, {}, {}, test)
     watch.stage("looking for the target's own images among the OOD images")

@@ -68,13 +68,14 @@ def _train(
     kind = "boxes" if asked.task == "box" else asked.learner
     learner: Any = make_calibrated(kind, asked.calibration(method), config=asked.recipe, **asked.recipe_options())
     name = f"{method}-{repeat}"
+    which = f", repeat {repeat + 1} of {asked.repeats}" if asked.repeats > 1 else ""
     history = fit(
         learner,
         images.train,
         epochs=asked.epochs,
         seed=stream_seed(asked.seed, "train", repeat),  # the same for each method: same weights, same batches
         checkpoint=run.path(f"checkpoints/{name}.pt"),
-        progress=watch.training(f"training with {method}", asked.epochs),
+        progress=watch.training(f"training with {method}{which}", asked.epochs),
         device=device,
         precision=asked.precision,
     )

@@ -95,6 +95,11 @@ def _projections(facts: TrainFacts) -> list[Block]:
     reading = (
         "TAUFE draws OOD images (grey) to the zero vector, where the lines cross, and leaves the angles between "
         "classes. Each panel has a scale of its own: compare angles, and how near the grey ones are. First repeat."
+        + (
+            f" Of {len(facts.classes)} classes the {plots.DRAWN} largest are drawn."
+            if len(facts.classes) > plots.DRAWN
+            else ""
+        )
     )
     return [Figure(plots.projections(models, facts.classes), "Features in two dimensions", reading)]
 
@@ -246,4 +251,4 @@ def _rejected(facts: TrainFacts) -> list[Block]:
 def _settings(facts: TrainFacts) -> list[Block]:
     if not facts.settings:
         return []
-    return [Table(("Setting", "Value"), facts.settings, "Everything that was asked, defaults included.")]
+    return [Table(("Setting", "Value"), facts.settings, "All that was asked, and the defaults that have a value.")]

@@ -19,6 +19,7 @@ _COLUMNS = 2  # panels in a row: a third would be too narrow to read on a phone
 _PANEL = 340  # pixels
 _SIDE = 192  # pixels of a picture with boxes: twice what the page shows, so that lines stay sharp
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+DRAWN = 8  # classes of a projection: as many as the palette has colours that differ
 _NAMED = 12  # more classes than this are not named along a heat map's axes
 
 
@@ -118,7 +119,7 @@ def class_cosines(matrices: Mapping[str, ArrayLike], classes: Sequence[str], *, 
     return figure
 
 
-def projections(models: Mapping[str, Projection], classes: Sequence[str], *, named: int = 8) -> go.Figure:
+def projections(models: Mapping[str, Projection], classes: Sequence[str], *, named: int = DRAWN) -> go.Figure:
     """Where each model puts images: classes in colour, OOD images in grey, the zero vector marked.
 
     Both axes of a panel have one scale, so that angles are true.

@@ -83,6 +83,8 @@ class TrainedModel:
 
         Example:
             >>> import tempfile
+            >>> from PIL import Image
+            >>> from goodgrain.data.pool import Pool
             >>> from goodgrain.learn import Standard, fit
             >>> from goodgrain.learn.model_file import save_model
             >>> images = np.zeros((20, 8, 8), np.uint8)

@@ -228,12 +228,19 @@ class Pool:
         object.__setattr__(picked, "_decoded", self._decoded.picked(rows))
         return picked
 
-    def with_labels(self, labels: ArrayLike, clean_labels: ArrayLike | None = None) -> Pool:
-        """The same images under other labels; without `clean_labels`, those of this pool stay."""
+    def with_labels(
+        self, labels: ArrayLike, clean_labels: ArrayLike | None = None, *, classes: Sequence[str] | None = None
+    ) -> Pool:
+        """The same images under other labels; without `clean_labels`, those of this pool stay.
+
+        With other classes the labels count in those, and the truth of this pool, which counts in its own, is left out.
+        """
+        truth = self.clean_labels if classes is None else None
         relabeled = dataclasses.replace(
             self,
             labels=np.asarray(labels),
-            clean_labels=self.clean_labels if clean_labels is None else np.asarray(clean_labels),
+            clean_labels=truth if clean_labels is None else np.asarray(clean_labels),
+            classes=self.classes if classes is None else tuple(classes),
         )
         object.__setattr__(relabeled, "_decoded", self._decoded)
         return relabeled

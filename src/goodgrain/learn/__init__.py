@@ -4,6 +4,7 @@ from goodgrain.learn.learner import Batch, Learner, Outcome, Part, Predictor, Ru
 from goodgrain.learn.learners.contrastive import SimCLR
 from goodgrain.learn.learners.csi import CSI
 from goodgrain.learn.learners.dividemix import DivideMix
+from goodgrain.learn.learners.loss_prediction import LossPrediction, predicted_losses
 from goodgrain.learn.learners.sop import SOP
 from goodgrain.learn.learners.standard import Standard
 from goodgrain.learn.loop import History, fit
@@ -19,6 +20,7 @@ __all__ = [
     "DivideMix",
     "History",
     "Learner",
+    "LossPrediction",
     "Outcome",
     "Part",
     "Predictor",
@@ -30,4 +32,5 @@ __all__ = [
     "make_learner",
     "observe",
     "predict",
+    "predicted_losses",
 ]

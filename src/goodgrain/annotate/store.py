@@ -17,7 +17,7 @@ from goodgrain.files import whole_file
 
 FILE = "session.db"
 SCHEMA_VERSION = 1
-_LOCK = ".lock"
+_LOCK = ".session.lock"  # not that of a run folder, in which a session may live
 _APPLICATION = 0x67726169  # "grai": tells a session from any other SQLite file
 
 _SCHEMA = """

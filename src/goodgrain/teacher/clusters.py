@@ -1,0 +1,289 @@
+"""Have each cluster ranked in one prompt: FP-Instruction's question to a teacher (Algorithm 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodgrain.checks import check_count, lookup
+from goodgrain.errors import InputError
+from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message
+from goodgrain.teacher.prompts import AGAIN, RankingPrompt, Row, shown_order
+from goodgrain.teacher.ranking import Ranking, combine_rankings, parse_ranking
+
+State = Literal["ranked", "dropped", "medoid", "skipped", "failed"]
+_POLICIES = {"skip": "skipped", "medoid": "medoid"}
+_LIKELY_TOKENS = 6  # of an answer, for each row
+_LONGER = 4  # a retry of an answer that was cut may be so many times as long
+
+
+class Teacher(Protocol):
+    """Whatever answers chat requests, in their order."""
+
+    def ask(
+        self, requests: Sequence[ChatRequest], on_answer: Callable[[int, Answer | Failure], None] | None = None
+    ) -> list[Answer | Failure]:
+        """One Answer or Failure per request."""
+
+
+@dataclass(frozen=True)
+class ClusterRanking:
+    """What became of one cluster.
+
+    Args:
+        winner: the position in the cluster of the row to keep; None for none.
+        ranking: over the cluster's rows; malformed where no answer could be read.
+        state: "ranked", "dropped" (the teacher left out all rows), "medoid" or "skipped" (no answer could be read:
+            the policy decided), or "failed" (no answer at all; to be asked again).
+        words: what the teacher said, one per time asked.
+        shown: for each of these the row at each place shown.
+    """
+
+    winner: int | None
+    ranking: Ranking
+    state: State
+    words: tuple[str, ...] = ()
+    shown: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class ClusterRankings:
+    """What became of all clusters.
+
+    Args:
+        clusters: in the order given.
+        winning_places: how often the best row was shown in each place, over all answers about two rows or more.
+        expected_places: how often it would have been without position bias.
+        malformed_at_first: answers that could not be read and were asked for again.
+        malformed: answers that could not be read then either.
+        truncated: answers that the server cut, among both.
+    """
+
+    clusters: tuple[ClusterRanking, ...]
+    winning_places: NDArray[np.int64]
+    expected_places: NDArray[np.float64]
+    malformed_at_first: int
+    malformed: int
+    truncated: int
+
+
+@dataclass(frozen=True)
+class _Question:
+    cluster: int
+    shown: tuple[int, ...]
+    request: ChatRequest
+
+
+def rank_clusters(
+    clusters: Sequence[Sequence[Row]],
+    teacher: Teacher,
+    prompt: RankingPrompt | None = None,
+    *,
+    permutations: int = 1,
+    seed: int = 0,
+    malformed: Literal["skip", "medoid"] = "skip",
+    medoids: Sequence[int] | None = None,
+    max_tokens: int = 512,
+    temperature: float | None = 0.0,
+    on_answer: Callable[[int, Answer | Failure], None] | None = None,
+) -> ClusterRankings:
+    """Rank the rows of each cluster, and say which to keep (section 6.3.2, Algorithm 5).
+
+    Rows are shown in a seeded shuffle against position bias. With several permutations the rankings are combined by
+    Borda count. An answer that cannot be read is asked for once more, with another seed and a note that says why.
+
+    Args:
+        clusters: for each its (request, response) rows, at least one.
+        teacher: such as a Client.
+        prompt: None for the text's: factuality and clarity.
+        permutations: how often each cluster of two rows or more is asked about.
+        seed: of the shuffles, and of the server's sampling.
+        malformed: what to do with a cluster without a readable answer: keep no row, or its medoid.
+        medoids: for each cluster the position of its medoid.
+        max_tokens: of an answer, reasoning included.
+        temperature: of the server's sampling; None leaves it to the server.
+        on_answer: gets a running number and each answer as it comes.
+
+    Returns:
+        ClusterRankings.
+
+    Raises:
+        InputError: an empty cluster, rows that are no pairs, or medoids that are missing or out of range.
+        CostCapReached, TeacherUnavailable, DiskFull: from the teacher.
+
+    Example:
+        >>> class First:
+        ...     def ask(self, requests, on_answer=None):
+        ...         return [Answer("[1] > [2]") for _ in requests]
+        >>> found = rank_clusters([[("2 + 2?", "4"), ("2 + 2?", "5")]], First())
+        >>> found.clusters[0].state, found.winning_places
+        ('ranked', array([1, 0]))
+    """
+    fallback = lookup("policy for malformed answers", _POLICIES, malformed)
+    sizes = _sizes(clusters)
+    _check_medoids(sizes, medoids, needed=fallback == "medoid")
+    questions = _questions(clusters, prompt or RankingPrompt(), permutations, seed, max_tokens, temperature)
+    answers = teacher.ask([question.request for question in questions], on_answer)
+    readings = [_reading(question, answer) for question, answer in zip(questions, answers, strict=True)]
+    bad = [place for place, reading in enumerate(readings) if reading is not None and reading.malformed]
+    truncated = sum(_was_cut(answers[place]) for place in bad)
+    retries = [_again(questions[place].request, readings[place], answers[place], permutations) for place in bad]
+    seconds = teacher.ask(retries, on_answer) if retries else []
+    still_bad = 0
+    for place, answer in zip(bad, seconds, strict=True):
+        answers[place], readings[place] = answer, _reading(questions[place], answer)
+        reading = readings[place]
+        still_bad += reading is not None and reading.malformed
+        truncated += _was_cut(answer)
+    rooms: list[list[int]] = [[] for _ in clusters]
+    for place, question in enumerate(questions):
+        rooms[question.cluster].append(place)
+    results = tuple(
+        _cluster(
+            sizes[number],
+            [readings[place] for place in places],
+            tuple(_words(answers[place]) for place in places),
+            tuple(questions[place].shown for place in places),
+            fallback,
+            None if medoids is None else int(medoids[number]),
+        )
+        for number, places in enumerate(rooms)
+    )
+    won, expected = _places(questions, readings, max(sizes, default=0))
+    return ClusterRankings(results, won, expected, len(bad), still_bad, truncated)
+
+
+def ranking_requests(
+    clusters: Sequence[Sequence[Row]],
+    prompt: RankingPrompt | None = None,
+    *,
+    permutations: int = 1,
+    seed: int = 0,
+    max_tokens: int = 512,
+    temperature: float | None = 0.0,
+) -> list[ChatRequest]:
+    """What `rank_clusters` with the same arguments will ask at first, for a dry run; retries come on top.
+
+    Args:
+        clusters: for each its (request, response) rows, at least one.
+        prompt: None for the text's.
+        permutations: how often each cluster of two rows or more is asked about.
+        seed: of the shuffles.
+        max_tokens: of an answer.
+        temperature: of the server's sampling.
+
+    Raises:
+        InputError: an empty cluster, or rows that are no pairs.
+
+    Example:
+        >>> len(ranking_requests([[("a", "b"), ("c", "d")], [("e", "f")]], permutations=3))
+        4
+    """
+    _sizes(clusters)
+    questions = _questions(clusters, prompt or RankingPrompt(), permutations, seed, max_tokens, temperature)
+    return [question.request for question in questions]
+
+
+def _questions(
+    clusters: Sequence[Sequence[Row]],
+    prompt: RankingPrompt,
+    permutations: int,
+    seed: int,
+    max_tokens: int,
+    temperature: float | None,
+) -> list[_Question]:
+    check_count("permutations", permutations)
+    questions = []
+    for number, rows in enumerate(clusters):
+        for turn in range(permutations if len(rows) > 1 else 1):
+            shown = shown_order(len(rows), seed=seed, key=repr(list(rows)), permutation=turn)
+            messages = prompt.messages([rows[position] for position in shown])
+            likely = min(max_tokens, _LIKELY_TOKENS * len(rows))
+            questions.append(
+                _Question(number, shown, ChatRequest(messages, max_tokens, temperature, seed + turn, likely))
+            )
+    return questions
+
+
+def _sizes(clusters: Sequence[Sequence[Row]]) -> list[int]:
+    sizes = [len(rows) for rows in clusters]
+    if 0 in sizes:
+        raise InputError(f"cluster {sizes.index(0)} is empty. Leave it out.")
+    return sizes
+
+
+def _check_medoids(sizes: Sequence[int], medoids: Sequence[int] | None, *, needed: bool) -> None:
+    if medoids is None and not needed:
+        return
+    if medoids is None or len(medoids) != len(sizes):
+        came = "none came" if medoids is None else f"{len(medoids)} came"
+        raise InputError(f"there should be one medoid for each of the {len(sizes)} clusters; {came}.")
+    for number, (medoid, size) in enumerate(zip(medoids, sizes, strict=True)):
+        if not 0 <= medoid < size:
+            raise InputError(f"the medoid of cluster {number} should be 0..{size - 1}; {medoid} came.")
+
+
+def _reading(question: _Question, answer: Answer | Failure) -> Ranking | None:
+    """The ranking over the cluster's rows; None where there is no answer."""
+    if isinstance(answer, Failure):
+        return None
+    return parse_ranking(answer.text, len(question.shown), truncated=answer.truncated).renamed(question.shown)
+
+
+def _was_cut(answer: Answer | Failure) -> bool:
+    return isinstance(answer, Answer) and answer.truncated
+
+
+def _words(answer: Answer | Failure) -> str:
+    return answer.text if isinstance(answer, Answer) else answer.reason
+
+
+def _again(request: ChatRequest, reading: Ranking | None, answer: Answer | Failure, step: int) -> ChatRequest:
+    """The same question with a note, another seed and, after an answer that was cut, more room."""
+    problem = " ".join(reading.problems) if reading else ""
+    last = request.messages[-1]
+    note = Message(last.role, f"{last.content}\n\n{AGAIN.format(problem=problem)}")
+    return replace(
+        request,
+        messages=(*request.messages[:-1], note),
+        seed=(request.seed or 0) + step,
+        max_tokens=request.max_tokens * (_LONGER if _was_cut(answer) else 1),
+    )
+
+
+def _cluster(
+    size: int,
+    readings: Sequence[Ranking | None],
+    words: tuple[str, ...],
+    shown: tuple[tuple[int, ...], ...],
+    fallback: str,
+    medoid: int | None,
+) -> ClusterRanking:
+    read = [reading for reading in readings if reading is not None]
+    if not read:
+        return ClusterRanking(None, Ranking(problems=words), "failed", words, shown)
+    ranking = combine_rankings(read, size) if len(readings) > 1 else read[0]
+    if not ranking.malformed:
+        winner = ranking.order[0] if ranking.order else None
+        return ClusterRanking(winner, ranking, "dropped" if winner is None else "ranked", words, shown)
+    if len(read) < len(readings):  # another answer may still come
+        return ClusterRanking(None, ranking, "failed", words, shown)
+    if fallback == "medoid":
+        return ClusterRanking(medoid, ranking, "medoid", words, shown)
+    return ClusterRanking(None, ranking, "skipped", words, shown)
+
+
+def _places(
+    questions: Sequence[_Question], readings: Sequence[Ranking | None], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """At which places shown the best rows stood, and where they would have stood if places did not matter."""
+    won, expected = np.zeros(most, dtype=np.int64), np.zeros(most)
+    for question, reading in zip(questions, readings, strict=True):
+        if reading is not None and reading.order and len(question.shown) > 1:
+            won[question.shown.index(reading.order[0])] += 1
+            expected[: len(question.shown)] += 1 / len(question.shown)
+    return won, expected

@@ -11,33 +11,42 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from goodgrain import data, losses, meta, metrics, scores, select
+    from goodgrain import annotate, data, losses, meta, metrics, scores, select, teacher
+    from goodgrain.cluster import ConstrainedKMeans
     from goodgrain.learn.trained import load
     from goodgrain.meta import MetaQueryNet
     from goodgrain.observations import Observations
     from goodgrain.pipelines.compare_ood import compare_ood
     from goodgrain.pipelines.embed import embed
+    from goodgrain.pipelines.label import Labeling, label
     from goodgrain.pipelines.prune import prune
     from goodgrain.pipelines.train import train
 
 _NAMES = {
+    "ConstrainedKMeans": "goodgrain.cluster",
+    "Labeling": "goodgrain.pipelines.label",
     "MetaQueryNet": "goodgrain.meta",
     "Observations": "goodgrain.observations",
     "compare_ood": "goodgrain.pipelines.compare_ood",
     "embed": "goodgrain.pipelines.embed",
+    "label": "goodgrain.pipelines.label",
     "load": "goodgrain.learn.trained",
     "prune": "goodgrain.pipelines.prune",
     "train": "goodgrain.pipelines.train",
 }
-_ROOMS = ("data", "losses", "meta", "metrics", "scores", "select")
+_ROOMS = ("annotate", "data", "losses", "meta", "metrics", "scores", "select", "teacher")
 
 __all__ = [
+    "ConstrainedKMeans",
+    "Labeling",
     "MetaQueryNet",
     "Observations",
     "__version__",
+    "annotate",
     "compare_ood",
     "data",
     "embed",
+    "label",
     "load",
     "losses",
     "meta",
@@ -45,6 +54,7 @@ __all__ = [
     "prune",
     "scores",
     "select",
+    "teacher",
     "train",
 ]
 

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import goodgrain
 from conftest import QUICK
@@ -45,6 +46,20 @@ class Named:
 def noise(n, classes=("dog", "cat"), size=4):
     images = np.random.default_rng(0).integers(0, 256, (n, size, size), dtype=np.uint8)
     return Pool.from_arrays(images, np.arange(n) % len(classes), classes=classes)
+
+
+def test_images_without_any_label_in_a_folder_without_any_order(tmp_path):
+    pool = noise(6)
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    names = ["0.png", "1.png", "deep/2.png", "deep/3.png", "x.png", "y.png"]
+    for row, name in enumerate(names):
+        Image.fromarray(pool.images([row])[0, ..., 0]).save(tmp_path / "photos" / name)
+    seen = embed(tmp_path / "photos", model=means, output=tmp_path / "seen", labeled=False, image_size=4)
+    assert seen.columns == ("ids", "features")
+    assert seen.ids.tolist() == names
+    np.testing.assert_allclose(seen.features, means(pool.images(np.arange(6))), rtol=1e-6)
+    with pytest.raises(InputError, match="holds neither class folders"):
+        embed(tmp_path / "photos" / "deep", model=means, output=tmp_path / "other")
 
 
 def test_what_a_function_returns_and_what_a_probe_adds(pools, tmp_path):

@@ -17,7 +17,10 @@ def clouds(draw):
     n, d = draw(st.integers(1, 36)), draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     x = rng.integers(0, 4, size=(n, d)).astype(float) if draw(st.booleans()) else rng.normal(size=(n, d))
-    x = x * 2.0 ** draw(st.sampled_from([-300, -40, 0, 40, 300])) + draw(st.sampled_from([0.0, 1000.0]))
+    if draw(st.booleans()):  # rows that need no copy
+        x = x.astype(np.float32) + np.float32(draw(st.sampled_from([0.0, 1.0, 1000.0])))
+    else:
+        x = x * 2.0 ** draw(st.sampled_from([-300, -40, 0, 40, 300])) + draw(st.sampled_from([0.0, 1000.0]))
     return x, rng.integers(draw(st.integers(1, 3)), size=n), rng
 
 
@@ -117,6 +120,18 @@ def test_memory_stays_linear():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6  # a table of examples x picks would take 160e6 in float32
+
+
+@pytest.mark.parametrize("rules", [{}, {"must_drop": [3, 5], "labeled": [7]}])
+def test_rows_in_single_precision_are_not_copied(rules):
+    x = np.maximum(np.random.default_rng(0).normal(size=(20_000, 200)), 0).astype(np.float32)
+    k_center(x[:100], 5)
+    tracemalloc.start()
+    few = k_center(x, 20, **rules)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.6 * x.nbytes
+    np.testing.assert_array_equal(few.positions, k_center(x.astype(np.float64), 20, **rules).positions)
 
 
 def test_a_budget_too_large_says_what_is_left():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.meta import COMBINATIONS, MetaQueryNet, meta_input
-from goodgrain.scores import least_confidence
+from goodgrain.scores import least_confidence, nearest_both, nearest_in, probe
 from goodgrain.select import STRATEGIES, QueryOptions, Standing, query
 from goodgrain.select.standing import INFORMATIVENESS, PURITIES, informativeness_scores, purity_scores
 from goodgrain.select.strategies import pure_enough
@@ -179,7 +179,7 @@ def test_pure_enough_equals_trying_every_threshold(answers, precision):
         (
             lambda: query("mqnet", standing(), 1, QueryOptions(purity="csi")),
             UnknownName,
-            "no purity 'csi'. Known: given, nearest_in, nearest_ood",
+            "no purity 'csi'. Known: given, nearest_both, nearest_in, nearest_ood, probe",
         ),
         (
             lambda: query("purity_first", standing(purity=None), 1, QueryOptions(purity="given")),
@@ -198,3 +198,45 @@ def test_pure_enough_equals_trying_every_threshold(answers, precision):
 def test_refusals(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+def test_balanced_lets_predicted_classes_take_turns():
+    # Margins 0.0, 0.2, 0.4 in class 0 and 0.6, 0.8 in class 1: by score class 0 comes first, in turns 0, 1, 0, 1.
+    p = np.array([[0.5, 0.5], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9]])
+    standing = Standing(n=5, probabilities=p)
+    assert query("margin", standing, 4).positions.tolist() == [0, 1, 2, 3]
+    assert query("margin", standing, 4, QueryOptions(balanced=True)).positions.tolist() == [0, 3, 1, 4]
+
+
+@pytest.mark.parametrize("strategy", [name for name, entry in STRATEGIES.items() if entry.scores])
+def test_balanced_is_the_same_ranking_within_each_class(strategy):
+    rng = np.random.default_rng(4)
+    p = rng.dirichlet(np.ones(3), 60)
+    columns = {"probabilities": p, "predicted_losses": rng.random(60), "contrast": rng.random(60)}
+    standing = Standing(n=60, labeled=[1, 2], ood=[5], left_out=[9], purity=rng.random(60), **columns)
+    options = {"purity": "given", "informativeness": "margin", "meta": COMBINATIONS["sum"], "precision": 0.5}
+    plain = query(strategy, standing, 56, QueryOptions(**options)).positions
+    turns = query(strategy, standing, 56, QueryOptions(**options, balanced=True)).positions
+    predicted = p.argmax(axis=1)
+    for label in range(3):
+        assert turns[predicted[turns] == label].tolist() == plain[predicted[plain] == label].tolist()
+    first = predicted[turns[: 3 * min(np.bincount(predicted[turns]))]]
+    assert (np.bincount(first) == len(first) // 3).all()
+
+
+def test_balanced_needs_predictions():
+    with pytest.raises(InputError, match="strategy 'ccal' needs probabilities"):
+        query("ccal", Standing(n=3, contrast=[1, 2, 3]), 1, QueryOptions(balanced=True))
+
+
+def test_purities_by_both_kinds_of_answers():
+    pool = standing(labeled=[0, 1, 2], ood=[3, 4], left_out=[5])
+    x = pool.features
+    both, odds = (purity_scores(name, pool) for name in ("nearest_both", "probe"))
+    np.testing.assert_array_equal(both, nearest_both(x[pool.rows], x[[0, 1, 2]], x[[3, 4]]))
+    np.testing.assert_array_equal(odds, probe(x, [0, 1, 2], [3, 4])[pool.rows])
+    one, other, none = (standing(labeled=a, ood=b, left_out=()) for a, b in (([0], []), ([], [0]), ([], [])))
+    np.testing.assert_array_equal(purity_scores("nearest_both", one), nearest_in(x[1:], x[:1]))
+    np.testing.assert_array_equal(purity_scores("nearest_both", other), -nearest_in(x[1:], x[:1]))
+    assert purity_scores("nearest_both", none) is None
+    assert all(purity_scores("probe", pool) is None for pool in (one, other, none))

@@ -161,7 +161,7 @@ def import_labels(
         (Imported(told=1, known=0, skipped=1, problems=()), {'a': 'cat'})
     """
     name = "import" if annotator is None else check_text("annotator", annotator, empty=True)
-    ids, labels = _columns(Path(path), id_column, label_column)
+    ids, labels = id_and_label(Path(path), id_column, label_column)
     said = session.answers() if annotator is None else {}
     seen: dict[str, str] = {}
     given: list[Given] = []
@@ -169,11 +169,11 @@ def import_labels(
     known = skipped = 0
     for row, (key, value) in enumerate(zip(ids, labels, strict=True), start=1):
         try:
-            label = _label(value, session.classes)
+            label = as_label(value, session.classes)
             if label is None or label == UNRESOLVED:
                 skipped += 1
                 continue
-            item = _id(key)
+            item = as_id(key)
             if seen.setdefault(item, label) != label:
                 raise InputError(f"{item!r} is {label!r} here and {seen[item]!r} in an earlier row")
         except GoodgrainError as reason:
@@ -186,13 +186,14 @@ def import_labels(
     return tell_all(session, given, known=known, skipped=skipped, problems=problems, strict=strict)
 
 
-def _id(value: object) -> str:
+def as_id(value: object) -> str:
+    """An id as a table has it; numbers become text."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(f"an id should be text or a whole number; {type(value).__name__} came")
     return check_text("an id", str(value))
 
 
-def _label(value: object, classes: Sequence[str]) -> str | None:
+def as_label(value: object, classes: Sequence[str]) -> str | None:
     """An answer by its name, or by a number as a Pool has it; None where there is no label."""
     if isinstance(value, bool | list | dict):
         raise InputError(f"a label should be a class name or a whole number; {type(value).__name__} came")
@@ -214,7 +215,10 @@ def _label(value: object, classes: Sequence[str]) -> str | None:
     return label
 
 
-def _columns(path: Path, id_column: str | None, label_column: str | None) -> tuple[Sequence[object], Sequence[object]]:
+def id_and_label(
+    path: Path, id_column: str | None = None, label_column: str | None = None
+) -> tuple[Sequence[object], Sequence[object]]:
+    """The two columns of a table that labels are read from."""
     columns, values = _READ[_ending(path)](path)
     found = {}
     for what, asked, usual in (("ids", id_column, ID_COLUMNS), ("labels", label_column, _LABEL_COLUMNS)):

@@ -8,21 +8,22 @@ from typing import Annotated
 import typer
 
 from goodgrain.checks import lookup
+from goodgrain.cli.demo_label import demo_label
 from goodgrain.cli.demo_prune import demo_prune
 from goodgrain.cli.demo_train import demo_train
 
-JOBS = {"prune": demo_prune, "train": demo_train}
+JOBS = {"prune": demo_prune, "train": demo_train, "label": demo_label}
 
 
 def demo(
     job: Annotated[
-        str | None, typer.Argument(help="prune or train; all of them by default.", show_default=False)
+        str | None, typer.Argument(help="prune, train or label; all of them by default.", show_default=False)
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Where the runs go; the same command continues them.")
     ] = Path("goodgrain-demo"),
 ) -> None:
-    """Prune digits with wrong labels, and train on few digits whose backgrounds give them away."""
+    """Prune digits with wrong labels, train on few with misleading backgrounds, and label a pool full of others."""
     for number, one in enumerate(JOBS if job is None else [job]):
         show = lookup("demo", JOBS, one)
         typer.echo(("\n" if number else "") + f"-- {one} --")

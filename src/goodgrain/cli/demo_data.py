@@ -1,4 +1,4 @@
-"""Messy data that every machine has: digits with wrong labels, and digits on photographs that give them away."""
+"""Messy data that every machine has: digits wrongly labelled, given away by photographs, or of no class at all."""
 
 from __future__ import annotations
 
@@ -45,6 +45,38 @@ def noisy_digits(seed: int) -> tuple[Pool, Pool]:
     )
     test = Pool.from_arrays(pixels[held], labels[held], classes=classes, ids=[f"digit-{i:04}" for i in held])
     return train, test
+
+
+def digits_of_four_classes(share: float, *, seed: int) -> tuple[Pool, NDArray[np.float64], Pool, NDArray[np.float64]]:
+    """Digits of which four, drawn with the seed, are classes and the other six are none.
+
+    Args:
+        share: of the pool that is of no class.
+        seed: draws classes, pool and test images.
+
+    Returns:
+        The pool, whose labels are the truth, and (n, 64) its pixels as embeddings; test images of the four classes, and
+        theirs.
+    """
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    from goodgrain.data.open_set import split_dataset
+    from goodgrain.data.pool import Pool
+
+    values, labels = load_digits(return_X_y=True)
+    pixels = np.rint(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    kept, held = order[:_POOL], order[_POOL:]
+    names = [f"digit {j}" for j in range(10)]
+    whole = Pool.from_arrays(pixels[kept], labels[kept], classes=names, ids=[f"digit-{i:04}" for i in kept])
+    mixed = split_dataset(whole, 4, ood_share=share, seed=seed)
+    held = held[[names[label] in mixed.pool.classes for label in labels[held]]]
+    test = Pool.from_arrays(pixels[held], labels[held], classes=names, ids=[f"digit-{i:04}" for i in held])
+    return mixed.pool, values[kept][mixed.positions], test, values[held]
+
+
+_POOL = 1200
 
 
 def digits_on_photographs(count: int, share: float, *, seed: int) -> tuple[Pool, Pool, Pool]:

@@ -39,6 +39,10 @@ def embed(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
+    labeled: Annotated[
+        bool,
+        typer.Option("--labeled/--unlabeled", help="Unlabeled: any folder of images will do, whatever lies in it."),
+    ] = True,
     labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of labels that replace those of DATA.")] = None,
     clean_labels: Annotated[str | None, typer.Option(help="FILE[:COLUMN] of true labels, for reporting only.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Makes a table one of texts.")] = None,
@@ -59,6 +63,7 @@ def embed(
             data,
             model=model,
             output=output,
+            labeled=labeled,
             labels=labels,
             clean_labels=clean_labels,
             text_column=text_column,

@@ -12,6 +12,7 @@ import typer
 import goodgrain
 from goodgrain.cli.demo import demo
 from goodgrain.cli.embed import embed
+from goodgrain.cli.label import app as label
 from goodgrain.cli.prune import prune
 from goodgrain.cli.train import train
 from goodgrain.errors import GoodgrainError
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("prune")(prune)
 app.command("embed")(embed)
 app.command("train")(train)
+app.add_typer(label, name="label")
 app.command("demo")(demo)
 
 _FULL = {

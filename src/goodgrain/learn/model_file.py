@@ -23,6 +23,8 @@ from goodgrain.models.load import fetches_or_runs, without_weights
 
 _FORMAT = "goodgrain-model-2"
 _FIRST_FORMAT = "goodgrain-model-1"  # one key per fact, and always one network
+HEAD_FORMAT = "goodgrain-head-1"
+"""Of a linear head alone, which a labelling run fits on embeddings."""
 _KEY = "goodgrain"  # one key for everything: safetensors puts several into an order that changes from run to run
 _NETWORK, _NORMALIZE = "network", "normalize"
 _WIDTHS: dict[str, int | None] = {"classes": None, "boxes": 4}  # of the head; None for one output per class
@@ -174,6 +176,11 @@ def read_model(path: Path) -> SavedModel:
         raise InputError(f"{path} cannot be read as a model: {reason}. Give a .safetensors file of a run.") from reason
     try:
         about = json.loads(metadata[_KEY]) if _KEY in metadata else _first_format(metadata)
+        if about["format"] == HEAD_FORMAT:
+            raise InputError(
+                f"{path} is the head of a labelling run: it knows embeddings, and no images. Read its weight, bias, "
+                "mean and scale with safetensors, or label with target network."
+            )
         if about["format"] != _FORMAT:
             raise InputError(
                 f"{path} has the format {about['format']!r}, this version reads {_FORMAT!r}. "

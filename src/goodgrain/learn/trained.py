@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,8 +185,9 @@ def load(
 
     Args:
         path: a run folder, or a .safetensors file that a run wrote.
-        which: the model's name in the run, such as "prune4rel-1000-0" (method, count, repeat) or "taufe-0"; by default
-            the run's own method, first repeat, at the first budget where there are several.
+        which: the model's name in the run, such as "prune4rel-1000-0" (method, count, repeat), "taufe-0" or
+            "round-003"; by default the run's own method, first repeat, at the first budget where there are several, or
+            the last round of a labelling run.
         network: what the network is, where it was a module of your own: anything that `load_network` takes.
         trust_code: whether the file may name a function to import (`package.module:function`), or a network that timm
             asks a hub for. A file from elsewhere could name any function.
@@ -226,16 +227,18 @@ def _model_of(run: Path, which: str | None) -> Path:
         return lookup("model in this run", there, which.removesuffix(_SUFFIX))
     if len(there) == 1:
         return next(iter(there.values()))
-    own = _first_of_own_method(run)
+    own = _own_model(run, there)
     if own not in there:
         raise InputError(f"{run} holds several models; say which: {', '.join(there)}.")
     return there[own]
 
 
-def _first_of_own_method(run: Path) -> str | None:
-    """The name that a run gives the first model of its own method; None where the folder does not tell."""
+def _own_model(run: Path, there: Iterable[str]) -> str | None:
+    """The first model of a run's own method, or the last round's of a labelling run; None where nothing tells."""
     try:
         config = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+        if "label" in config:
+            return max(there)
         if "train" in config:
             return f"{config['train']['method']}-0"
         asked = config["prune"]

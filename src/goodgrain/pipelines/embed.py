@@ -27,6 +27,7 @@ def embed(
     *,
     model: str | Path | Predictor | Callable[[Any], Any],
     output: str | Path,
+    labeled: bool = True,
     labels: str | None = None,
     clean_labels: str | None = None,
     text_column: str | None = None,
@@ -50,6 +51,7 @@ def embed(
             "package.module:function" (see `goodgrain.models.encoders.load_encoder`), such a function itself, or a
             trained learner.
         output: the folder of the observations.
+        labeled: False for images of which labels are not looked at: a folder then needs no class folders.
         labels: "FILE[:COLUMN]" with labels that take the place of the data's own.
         clean_labels: "FILE[:COLUMN]" with true labels, for reporting only.
         text_column: makes a table one of texts; found by its name by default.
@@ -82,8 +84,10 @@ def embed(
     asked = _check_config(config)
     watch = monitor or Silent()
     texts = not isinstance(data, Pool) and holds_texts(data, text_column)
-    if texts and (asked.views or image_size or image_column):
-        raise InputError("views, image_size and image_column are for images, but the data are texts. Leave them out.")
+    if texts and (asked.views or image_size or image_column or not labeled):
+        raise InputError(
+            "views, image_size, image_column and labeled are for images, but the data are texts. Leave them out."
+        )
     watch.stage("loading the model")
     encoder = find_encoder(model, texts=texts, device=device)
     columns: dict[str, Any] = {
@@ -99,7 +103,8 @@ def embed(
         source = read_texts(data, text_column=text_column, **columns)
     else:
         size = image_size or encoder.image_size
-        source = of_pool(read(data, image_column=image_column, image_size=size, max_bad=max_bad, **columns))
+        reading: dict[str, Any] = {"image_column": image_column, "image_size": size, "max_bad": max_bad, **columns}
+        source = of_pool(read(data, labeled=labeled, **reading))
     if asked.probe:
         check_probe(source.labels)
     table = {
@@ -115,6 +120,8 @@ def embed(
         "embed": asked.table(),
         "fingerprint": {"data": source.fingerprint, "model": fingerprint_of(model)},
     }
+    if not labeled:
+        table["labeled"] = False  # said only here: what was begun before this could be asked goes on
     with RunFolder(output, table) as run:
         if not run.has(DONE):
             run.log("started", n=len(source))

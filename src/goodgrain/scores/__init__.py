@@ -1,5 +1,6 @@
 """Scores: one number per example from what a model saw of it; the higher, the earlier it is picked."""
 
+from goodgrain.scores.answered import nearest_both, probe
 from goodgrain.scores.contrast import ccal, ccal_distinctive, ccal_semantic, csi
 from goodgrain.scores.features import (
     activation,
@@ -52,9 +53,11 @@ __all__ = [
     "max_prob",
     "moderate",
     "msp",
+    "nearest_both",
     "nearest_in",
     "nearest_ood",
     "odin",
+    "probe",
     "projection",
     "prototypical",
     "react",

@@ -74,7 +74,7 @@ def k_center(
     dropped = _check_labeled(budget, centers, must_keep, must_drop, n=len(x))
     given = check_rules(budget, n=len(x), labels=labels, quotas=quotas, must_keep=must_keep, must_drop=dropped)
     rules = given.renumbered()
-    copy = CenteredCopy(x, None if rules is given else given.rows, x[centers])
+    copy = CenteredCopy(x, None if rules is given else given.rows, x[centers], borrow=True)
     return given.original(pick_greedily(_KCenter(copy, x[centers], rules, np.random.default_rng(seed)), rules))
 
 
@@ -286,6 +286,7 @@ class _Herding:
         rows = self.members[group][self.open[self.members[group]]]
         if len(rows) == 0:
             return None
+        assert isinstance(self.copy.y, np.ndarray)
         products = (self.copy.y @ self.sum.astype(np.float32))[rows]
         cost = self.copy.squares[rows] / 2.0 + products  # half the squared norm, but for what all have in common
         length = math.sqrt(float(self.sum @ self.sum))

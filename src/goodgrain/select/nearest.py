@@ -14,6 +14,8 @@ CENTERS = 256  # columns of one matrix product
 SMALL = 1 << 21  # numbers: below, the threads of a matrix product wait longer for each other than they work
 
 _ROUNDING = 2.0**-24  # relative error of one float32 operation
+_TINY = 2.0**-20  # scales between this and its inverse: squares are far from where float32 ends
+_FAR = 0.75  # share of the mean squared length that the mean may have: the rounding bound is then four times as large
 _LEAST = float(np.finfo(np.float32).tiny)  # absolute error where float32 underflows
 
 
@@ -53,16 +55,39 @@ def _products(rows: NDArray[np.float32], centers: NDArray[np.float32]) -> NDArra
     return rows @ centers.T
 
 
+class _Borrowed:
+    """Rows of somebody else's array, read when they are asked for.
+
+    Args:
+        x: (m, d) float32.
+        rows: (n,) positions; None for all.
+    """
+
+    def __init__(self, x: NDArray[np.float32], rows: Positions | None) -> None:
+        self._x, self._rows = x, rows
+        self.gathered = 0 if rows is None else x.shape[1]
+        """Numbers that are copied for each row that is asked for."""
+
+    def __getitem__(self, part: slice | Positions) -> NDArray[np.float32]:
+        """Some of the rows."""
+        return self._x[part] if self._rows is None else self._x[self._rows[part]]
+
+
 class CenteredCopy:
     """A float32 copy of the rows, about their mean and scaled to about 1: small numbers, small rounding errors.
+
+    Rows that are float32 already, neither huge nor tiny nor far from 0, can do without the copy.
 
     Args:
         x: (m, d), not copied, read again for exact values.
         rows: (n,) positions of the rows to copy; None for all.
         centers: (p, d) other rows that will be measured against these.
+        borrow: whether to go without the copy where that costs little: `y` then only gives rows, and is no array.
     """
 
-    def __init__(self, x: Floats, rows: Positions | None, centers: Floats) -> None:
+    y: NDArray[np.float32] | _Borrowed
+
+    def __init__(self, x: Floats, rows: Positions | None, centers: Floats, *, borrow: bool = False) -> None:
         self.x = x
         self.rows = rows
         self.shape = (len(x) if rows is None else len(rows), x.shape[1])
@@ -72,8 +97,16 @@ class CenteredCopy:
         for part in parts:
             self.mean += scaled(self.read(part), self.scale).sum(axis=0)
         self.mean /= len(self)
-        self.y = np.empty(self.shape, dtype=np.float32)
         self.squares = np.empty(len(self))  # squared lengths about the mean
+        if borrow and x.dtype == np.float32 and _TINY < self.scale < 1 / _TINY:
+            for part in parts:
+                self.squares[part] = squared_lengths(scaled(self.read(part), self.scale))
+            if self.mean @ self.mean <= _FAR * self.squares.mean():
+                self.squares /= self.scale**2
+                self.mean, self.scale = np.zeros(x.shape[1]), 1.0
+                self.y = _Borrowed(np.asarray(x), rows)
+                return
+        self.y = np.empty(self.shape, dtype=np.float32)
         for part in parts:
             about = self.centered(self.read(part))
             self.y[part], self.squares[part] = about, squared_lengths(about)
@@ -124,7 +157,7 @@ class NearestCenter:
         self._error = copy.distance_error(copy.squares)
         self._low = (copy.squares - self._error).astype(np.float32)
 
-    def reach(self, centers: Floats, rows: Positions, y: NDArray[np.float32]) -> None:
+    def reach(self, centers: Floats, rows: Positions, y: NDArray[np.float32] | _Borrowed) -> None:
         """Let some rows know of new centers.
 
         Args:
@@ -137,7 +170,8 @@ class NearestCenter:
             about = exact - self.copy.mean
             squares = squared_lengths(about)
             error = self.copy.distance_error(squares)
-            for block in blocks(len(rows), len(exact)):
+            width = max(len(exact), y.gathered if isinstance(y, _Borrowed) else 0)
+            for block in blocks(len(rows), width):
                 low = _products(y[block], about.astype(np.float32))
                 low *= -2.0
                 low += (squares - error).astype(np.float32)

@@ -18,7 +18,7 @@ from goodgrain.checks import (
     lookup,
 )
 from goodgrain.errors import InputError
-from goodgrain.scores import purity, uncertainty
+from goodgrain.scores import answered, purity, uncertainty
 
 Scores = NDArray[np.float64]
 
@@ -117,6 +117,25 @@ def _to(standing: Standing, positions: ArrayLike, distance: Callable[[ArrayLike,
     return distance(standing.of("features"), standing.of("features", known)) if len(known) else None
 
 
+def _by_both(standing: Standing) -> Scores | None:
+    """As long as all answers are of one kind, by those alone."""
+    inside, strange = (standing.of("features", np.asarray(known)) for known in (standing.labeled, standing.ood))
+    x = standing.of("features")
+    if len(inside) and len(strange):
+        return answered.nearest_both(x, inside, strange)
+    if len(inside):
+        return purity.nearest_in(x, inside)
+    return -purity.nearest_in(x, strange) if len(strange) else None
+
+
+def _by_probe(standing: Standing) -> Scores | None:
+    inside, strange = np.asarray(standing.labeled), np.asarray(standing.ood)
+    if not len(inside) or not len(strange):
+        return None
+    odds: Scores = answered.probe(standing.of("features", np.arange(standing.n)), inside, strange)[standing.rows]
+    return odds
+
+
 def _gradient_length(standing: Standing) -> Scores:
     """||onehot(argmax p) - p|| ||h||: the length of BADGE's gradients."""
     probabilities = standing.of("probabilities").astype(np.float64)
@@ -134,9 +153,12 @@ def known_positions(standing: Standing) -> Positions:
 PURITIES: Mapping[str, Measure] = {
     "nearest_ood": Measure(lambda s: _to(s, s.ood, purity.nearest_ood), ("features",)),
     "nearest_in": Measure(lambda s: _to(s, s.labeled, purity.nearest_in), ("features",)),
+    "nearest_both": Measure(_by_both, ("features",)),
+    "probe": Measure(_by_probe, ("features",)),
     "given": Measure(lambda s: s.of("purity"), ("purity",)),
 }
-"""Name -> purity: distance to known OOD examples, likeness to labelled ones, or the standing's own column."""
+"""Name -> purity: distance to known OOD examples, likeness to labelled ones, both, a regression on the answers, or the
+standing's own column."""
 
 INFORMATIVENESS: Mapping[str, Measure] = {
     "conf": Measure(lambda s: uncertainty.least_confidence(s.of("probabilities")), ("probabilities",)),

@@ -47,6 +47,8 @@ class QueryOptions:
         precision: share of in-distribution examples that purity_first aims at, in (0, 1].
         answered: purity (m,) that examples had when they were asked for, and whether (m,) they turned out to be OOD:
             where purity_first learns its threshold.
+        balanced: whether the classes that the model predicts take turns, for strategies that go by a score (not
+            random, coreset, badge and similar): what is pure is often of one easily told class.
     """
 
     seed: int = 0
@@ -55,6 +57,7 @@ class QueryOptions:
     meta: Meta | None = None
     precision: float = 0.9
     answered: tuple[ArrayLike, ArrayLike] = ((), ())
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class Strategy:
         needs: columns of the standing without which it cannot work; what purity and informativeness need comes on top.
         asks: what it asks for first, in a few words.
         combines: whether it goes by purity and informativeness.
+        scores: whether it ranks by a score, so that classes can take turns.
     """
 
     pick: Callable[[Standing, int, QueryOptions], Selection]
     needs: tuple[str, ...]
     asks: str
     combines: bool = False
+    scores: bool = False
 
 
 def query(strategy: str, standing: Standing, budget: int | float, options: QueryOptions | None = None) -> Selection:
@@ -99,6 +104,8 @@ def query(strategy: str, standing: Standing, budget: int | float, options: Query
     name = strategy.strip().lower().replace("-", "_")
     entry = lookup("query strategy", STRATEGIES, name)
     needs = set(entry.needs)
+    if entry.scores and asked.balanced:
+        needs.add("probabilities")
     if entry.combines:
         check_within("precision", asked.precision, above=0, most=1)
         needs |= {*lookup("purity", PURITIES, asked.purity).needs}
@@ -115,11 +122,16 @@ def query(strategy: str, standing: Standing, budget: int | float, options: Query
     return Selection(standing.rows[picked.positions], picked.gains)
 
 
+def _highest(standing: Standing, scores: Scores, count: int, options: QueryOptions) -> Selection:
+    """The highest scores; balanced, of each predicted class in turn."""
+    return top_k(scores, count, labels=standing.of("probabilities").argmax(axis=1) if options.balanced else None)
+
+
 def _ranked(name: str) -> Callable[[Standing, int, QueryOptions], Selection]:
-    def pick(standing: Standing, count: int, _: QueryOptions) -> Selection:
+    def pick(standing: Standing, count: int, options: QueryOptions) -> Selection:
         scores = informativeness_scores(name, standing)
         assert scores is not None
-        return top_k(scores, count)
+        return _highest(standing, scores, count, options)
 
     return pick
 
@@ -153,19 +165,20 @@ def _mqnet(standing: Standing, count: int, options: QueryOptions) -> Selection:
         raise InputError("mqnet needs what weighs purity against informativeness. Give options.meta.")
     pure, informative = _both(standing, options)
     if pure is None:  # no answer says yet what is out of distribution
-        return top_k(informative, count)
-    return top_k(options.meta.score(meta_input(pure, informative)), count)
+        return _highest(standing, informative, count, options)
+    return _highest(standing, options.meta.score(meta_input(pure, informative)), count, options)
 
 
 def _purity_first(standing: Standing, count: int, options: QueryOptions) -> Selection:
     pure, informative = _both(standing, options)
     if pure is None:
-        return top_k(informative, count)
+        return _highest(standing, informative, count, options)
     least = pure_enough(*options.answered, precision=options.precision)
     order = np.argsort(-pure, kind="stable")
     inside = order[: max(count, int((pure >= least).sum()))]  # what misses the precision fills up, the purest first
     chosen = np.sort(inside)
-    picked = top_k(informative[chosen], count)
+    predicted = standing.of("probabilities").argmax(axis=1)[chosen] if options.balanced else None
+    picked = top_k(informative[chosen], count, labels=predicted)
     return Selection(chosen[picked.positions], picked.gains)
 
 
@@ -198,21 +211,30 @@ def pure_enough(purity: ArrayLike, ood: ArrayLike, *, precision: float) -> float
 
 STRATEGIES: Mapping[str, Strategy] = {
     "random": Strategy(lambda s, count, o: random(len(s.rows), count, seed=o.seed), (), "anything, at random"),
-    "conf": Strategy(_ranked("conf"), ("probabilities",), "the least probable best class"),
-    "margin": Strategy(_ranked("margin"), ("probabilities",), "the smallest lead of the best class over the second"),
-    "entropy": Strategy(_ranked("entropy"), ("probabilities",), "the most undecided prediction"),
+    "conf": Strategy(_ranked("conf"), ("probabilities",), "the least probable best class", scores=True),
+    "margin": Strategy(
+        _ranked("margin"), ("probabilities",), "the smallest lead of the best class over the second", scores=True
+    ),
+    "entropy": Strategy(_ranked("entropy"), ("probabilities",), "the most undecided prediction", scores=True),
     "coreset": Strategy(_coreset, ("features",), "the example farthest from all that is known or picked"),
-    "ll": Strategy(_ranked("ll"), ("predicted_losses",), "the largest predicted loss"),
+    "ll": Strategy(_ranked("ll"), ("predicted_losses",), "the largest predicted loss", scores=True),
     "badge": Strategy(
         lambda s, count, o: badge(s.of("probabilities"), s.of("features"), count, seed=o.seed),
         ("probabilities", "features"),
         "large and diverse gradients",
     ),
     "ccal": Strategy(
-        lambda s, count, _: top_k(s.of("contrast"), count), ("contrast",), "what is like the classes and new"
+        lambda s, count, o: _highest(s, s.of("contrast"), count, o),
+        ("contrast",),
+        "what is like the classes and new",
+        scores=True,
     ),
     "similar_flcmi": Strategy(_similar("flcmi"), ("features",), "what covers the pool and is like the classes"),
     "similar_logdetcmi": Strategy(_similar("logdetcmi"), ("features",), "what is diverse and like the classes"),
-    "mqnet": Strategy(_mqnet, (), "what the meta-model makes of purity and informativeness", combines=True),
-    "purity_first": Strategy(_purity_first, (), "the most informative of what is pure enough", combines=True),
+    "mqnet": Strategy(
+        _mqnet, (), "what the meta-model makes of purity and informativeness", combines=True, scores=True
+    ),
+    "purity_first": Strategy(
+        _purity_first, (), "the most informative of what is pure enough", combines=True, scores=True
+    ),
 }

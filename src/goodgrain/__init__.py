@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from goodgrain.observations import Observations
     from goodgrain.pipelines.compare_ood import compare_ood
     from goodgrain.pipelines.embed import embed
-    from goodgrain.pipelines.label import Labeling, label
+    from goodgrain.pipelines.label import label
+    from goodgrain.pipelines.labeling import Labeling
     from goodgrain.pipelines.prune import prune
     from goodgrain.pipelines.train import train
 
 _NAMES = {
     "ConstrainedKMeans": "goodgrain.cluster",
-    "Labeling": "goodgrain.pipelines.label",
+    "Labeling": "goodgrain.pipelines.labeling",
     "MetaQueryNet": "goodgrain.meta",
     "Observations": "goodgrain.observations",
     "compare_ood": "goodgrain.pipelines.compare_ood",

@@ -21,10 +21,10 @@ from PIL import Image
 from conftest import shapes
 from goodgrain.annotate import OOD, SKIP, UNSURE, drive
 from goodgrain.cli import main
-from goodgrain.pipelines.label import Labeling
 from goodgrain.pipelines.label_config import LabelConfig
 from goodgrain.pipelines.label_inputs import MAX_BAD
 from goodgrain.pipelines.label_session import open_session
+from goodgrain.pipelines.labeling import Labeling
 
 CLASSES = ("lying", "standing")
 QUICK = ("--steps", "2", "--encoder", "none", "--purity", "msp", "--budget", "8", "--no-flip")

@@ -4,7 +4,7 @@ import numpy as np
 
 from conftest import shapes
 from goodgrain.annotate import OOD, SimulatedOracle, drive
-from goodgrain.pipelines.label import Labeling
+from goodgrain.pipelines.labeling import Labeling
 
 CLASSES = ("lying", "standing")
 KINDS = ("lying", "standing", "slanted")

@@ -21,8 +21,9 @@ from goodgrain.annotate import OOD, SKIP, UNRESOLVED, UNSURE, drive
 from goodgrain.errors import InputError
 from goodgrain.learn.streams import stream_seed
 from goodgrain.meta import MetaQueryNet
-from goodgrain.pipelines.label import Labeling, label
+from goodgrain.pipelines.label import label
 from goodgrain.pipelines.label_round import Asked
+from goodgrain.pipelines.labeling import Labeling
 from oracles_label import Loop
 
 POOL = pictures(36)
@@ -97,8 +98,8 @@ def test_what_a_round_only_ranked_is_of_the_round_that_asked_for_it(tmp_path):
         _, second, third = rounds_of(run, annotator(POOL), 3)
         labels = run.session.labels()[1]
         assert set(third) & set(Asked.load(tmp_path / "rounds/001.npz").picked.tolist()) > set()
-        assert len(run._answered(1, labels).losses) == len(second) == 6
-        assert run._answered(0, labels) is None
+        assert len(run._rounds.answered(1, labels).losses) == len(second) == 6
+        assert run._rounds.answered(0, labels) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from goodgrain.annotate import drive
 from goodgrain.annotate.page import make_app
-from goodgrain.pipelines.label_page import Reporting, backing
+from goodgrain.pipelines.label_page import Reporting, backing, kept_token
 from goodgrain.pipelines.label_page import begin as first_round
 from pipelines.label_toys import annotator, begin, by_head, pictures
 
@@ -84,3 +84,13 @@ def test_the_first_round_is_the_models_where_known_labels_train_one(tmp_path):
             first_round(run)  # a second time changes nothing
             strategies.append(run.session.round and (run.session.round.number, run.session.round.strategy))
     assert strategies == [None, None, (0, "mqnet")]
+
+
+def test_the_pages_secret_stays_and_is_for_its_owner_alone(tmp_path):
+    token = kept_token(tmp_path)
+    assert len(token) >= 32
+    assert kept_token(tmp_path) == token
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "other").mkdir()
+    assert kept_token(tmp_path / "other") != token

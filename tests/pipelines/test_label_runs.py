@@ -23,7 +23,8 @@ import goodgrain
 from goodgrain.annotate import OOD, drive
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
-from goodgrain.pipelines.label import Labeling, label
+from goodgrain.pipelines.label import label
+from goodgrain.pipelines.labeling import Labeling
 
 POOL, TEST = pictures(36), pictures(18, 1)
 

@@ -46,19 +46,17 @@ def test_ccal_on_a_head(tmp_path):
 
 
 @pytest.mark.parametrize("purity", [*SPACE_PURITIES, *DETECTORS])
-@pytest.mark.parametrize("strategy", ["mqnet", "purity_first"])
-def test_every_purity_on_a_network(tmp_path, purity, strategy):
+def test_every_purity_on_a_network(tmp_path, purity):
     encoder = ENCODED if purity == "csi" else {}
-    result = run(tmp_path, purity=purity, strategy=strategy, **encoder)
-    assert (tmp_path / "rounds/002-meta.safetensors").exists() == (strategy == "mqnet")
+    result = run(tmp_path, purity=purity, **encoder)
+    assert (tmp_path / "rounds/002-meta.safetensors").exists()
     assert result.metrics["hint"]
 
 
 @pytest.mark.parametrize("purity", [*(name for name in SPACE_PURITIES if name != "csi"), "msp", "energy"])
-@pytest.mark.parametrize("strategy", ["mqnet", "purity_first"])
-def test_every_purity_on_a_head(tmp_path, purity, strategy):
+def test_every_purity_on_a_head(tmp_path, purity):
     given = by_head(TEST)["embeddings"]
-    run(tmp_path, **by_head(POOL, purity=purity, strategy=strategy, test_embeddings=given))
+    run(tmp_path, **by_head(POOL, purity=purity, test_embeddings=given))
 
 
 @pytest.mark.parametrize("informativeness", INFORMATIVENESS)

@@ -142,7 +142,7 @@ def init(
     Reads the images, and keeps all that was asked in a folder. Nothing is trained yet.
     """
     from goodgrain.cli.terminal import Terminal
-    from goodgrain.pipelines.label import Labeling
+    from goodgrain.pipelines.labeling import Labeling
 
     with (
         Terminal() as monitor,

@@ -23,19 +23,19 @@ def serve(
 ) -> None:
     """Serve the page on which people label.
 
-    It trains between rounds; Ctrl-C ends it.
+    It trains between rounds; Ctrl-C ends it. With --port, a page that is open goes on after a restart.
     """
     from goodgrain.annotate import serve as page
     from goodgrain.cli.terminal import Terminal
-    from goodgrain.pipelines.label import Labeling
-    from goodgrain.pipelines.label_page import backing, begin
+    from goodgrain.pipelines.label_page import backing, begin, kept_token
+    from goodgrain.pipelines.labeling import Labeling
 
     with ExitStack() as until_the_end:
         with Terminal() as monitor:
             labeling = until_the_end.enter_context(Labeling.open(run, device=device, monitor=monitor))
             begin(labeling, monitor)
         with suppress(KeyboardInterrupt):
-            page.serve(backing(labeling), port=port, announce=_announce)
+            page.serve(backing(labeling), port=port, token=kept_token(run), announce=_announce)
     typer.echo("stopped; every answer is on disk.", err=True)
 
 
@@ -137,8 +137,8 @@ def train(
     Trains on all answers so far, learns what to ask for, and opens the next round.
     """
     from goodgrain.cli.terminal import Terminal
-    from goodgrain.pipelines.label import Labeling
     from goodgrain.pipelines.label_status import status as standing
+    from goodgrain.pipelines.labeling import Labeling
 
     with Terminal() as monitor, Labeling.open(run, device=device, monitor=monitor) as labeling:
         if final:
@@ -162,8 +162,8 @@ def first_round(run: Path, device: str) -> None:
         if not trains_first(session):
             return
     from goodgrain.cli.terminal import Terminal
-    from goodgrain.pipelines.label import Labeling
     from goodgrain.pipelines.label_page import begin
+    from goodgrain.pipelines.labeling import Labeling
 
     with Terminal() as monitor, Labeling.open(run, device=device, monitor=monitor) as labeling:
         begin(labeling, monitor)

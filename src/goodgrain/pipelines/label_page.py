@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from goodgrain.annotate.page import Backing
+from goodgrain.files import whole_file
 from goodgrain.learn.loop import Progress
-from goodgrain.pipelines.label import Labeling
 from goodgrain.pipelines.label_session import trains_first
+from goodgrain.pipelines.labeling import Labeling
 from goodgrain.pipelines.monitor import Monitor
 
 
@@ -58,6 +61,32 @@ def backing(run: Labeling) -> Backing:
         run.advance(Reporting(report))
 
     return Backing(run.session, image=image, guess=run.guess, advance=advance, pictures=run.pictures)
+
+
+def kept_token(folder: Path) -> str:
+    """The secret of a run's page: the same for every `serve`, so that a page that is open goes on after a restart.
+
+    It lies in the run folder, for its owner's eyes alone.
+
+    Args:
+        folder: of the run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> kept_token(folder) == kept_token(folder)
+        True
+    """
+    path = folder / _TOKEN
+    if not path.exists():
+        with whole_file(path) as part:
+            part.touch(mode=0o600)
+            part.chmod(0o600)  # of a process that was killed
+            part.write_text(secrets.token_urlsafe(), encoding="ascii")
+    return path.read_text(encoding="ascii")
+
+
+_TOKEN = ".page-token"  # noqa: S105  (the name of a file)
 
 
 def begin(run: Labeling, monitor: Monitor | None = None) -> None:

@@ -59,10 +59,10 @@ def show(scale, measured):
 
     def published(row, number):
         name = {"msp": "react", "nearest_ood": "csi"}.get(row)
-        return None if name is None or number == 1 else TABLE_4_8[name][number // 2 - 1]
+        return None if name is None or number == 1 else round(100 * TABLE_4_8[name][number // 2 - 1], 1)
 
     rounds = [(f"round {number}", number) for number in (1, 2, 4, 6, 8, 10)]
-    grid("Table 4.8 · AUROC of the purity, 40% OOD [paper]", list(PURITIES), rounds, auroc, published, percent=False)
+    grid("Table 4.8 · AUROC of the purity (%), 40% OOD [paper]", list(PURITIES), rounds, auroc, published)
 
 
 if __name__ == "__main__":

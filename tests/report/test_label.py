@@ -71,7 +71,7 @@ def test_every_section_and_its_facts():
     assert "The last round changed the test accuracy by +4.2 points." in page
     caption = "What each round&#39;s answers were. Accuracy is that of the model that learned from them too."
     assert table(page, caption) == [
-        ("round", "strategy", "a class", "none of these", "unsure", "a class (%)", "spent", "accuracy after"),
+        ("round", "strategy", "class", "none", "unsure", "class (%)", "spent", "accuracy"),
         ("0", "random", "30", "60", "10", "33%", "100", "50.0%"),
         ("1", "mqnet", "50", "49", "1", "51%", "100", "62.5%"),
         ("2", "mqnet", "70", "30", "0", "70%", "99.5", "66.7%"),

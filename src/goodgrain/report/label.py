@@ -156,8 +156,8 @@ def _rounds(facts: LabelFacts) -> list[Block]:
         ]
         for one in facts.rounds
     ]
-    header = ["round", "strategy", "a class", "none of these", "unsure", "a class (%)", "spent", "accuracy after"]
-    caption = "What each round's answers were. Accuracy is that of the model that learned from them too."
+    header = ["round", "strategy", "class", "none", "unsure", "class (%)", "spent", "accuracy"]
+    caption = "Answers that name a class, or none of these. Accuracy is that of the model that learned from them too."
     blocks: list[Block] = [Table(header, rows, caption, frozenset({0, 2, 3, 4, 5, 6, 7}))]
     if len(facts.rounds) > 1:
         blocks.append(

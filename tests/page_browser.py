@@ -1,5 +1,7 @@
 """The labelling page as somebody at a keyboard has it: open it, look, press keys."""
 
+import time
+
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -80,6 +82,15 @@ def delivered(browser):
     """Wait until nothing is left in the browser that the server has not acknowledged."""
     code = "return Object.keys(localStorage).filter((key) => /^goodgrain \\w+ (send|refused) /.test(key)).length"
     until(browser, lambda: script(browser, code) == 0)
+
+
+def refilled(browser):
+    """Have the page ask for images, as it does when it comes back into view, and take them in."""
+    asked = "return performance.getEntriesByType('resource').filter((r) => r.name.endsWith('/api/ask')).length"
+    before = script(browser, asked)
+    script(browser, "document.dispatchEvent(new Event('visibilitychange'))")
+    until(browser, lambda: script(browser, asked) > before)
+    time.sleep(0.2)  # the reply is read after it has come
 
 
 def kept(server):

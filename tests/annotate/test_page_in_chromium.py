@@ -16,6 +16,7 @@ from page_browser import (
     kept,
     open_browser,
     press,
+    refilled,
     script,
     seen,
     sit_down,
@@ -222,6 +223,8 @@ def test_a_grid_by_keyboard_and_by_mouse_on_a_phone(browser, server):
     assert kept(server) == {ids[1]: "square", ids[4]: OOD}
     for key in ("3", "3"):
         script(browser, "document.querySelectorAll('.tile')[1].click()")  # a second thought
+        refilled(browser)
+        assert text(browser, ".tile.current .id") == ids[1], "what comes in does not move the choice"
         press(browser, key)
     delivered(browser)
     assert kept(server) == {ids[1]: "triangle", ids[4]: OOD}

@@ -107,18 +107,23 @@ def test_trouble_passes(trouble, tmp_path):
     assert book.lost_calls == (0 if surely_free else 2)  # a call that broke off may have been billed
 
 
+def in_two_minutes():
+    return email.utils.formatdate(time.time() + 120, usegmt=True)
+
+
 @pytest.mark.parametrize(
     ("headers", "least", "most"),
     [
         ({"Retry-After": "7"}, 7, 8),
         ({"Retry-After-Ms": "1500"}, 1.5, 2.5),
-        ({"Retry-After": email.utils.formatdate(time.time() + 120, usegmt=True)}, 60, 121),
-        ({"Retry-After": email.utils.formatdate(0, usegmt=True)}, 0, 1),
+        ({"Retry-After": in_two_minutes}, 60, 121),
+        ({"Retry-After": lambda: email.utils.formatdate(0, usegmt=True)}, 0, 1),
         ({"Retry-After": "when I am ready"}, 0, 1),
     ],
 )
 def test_the_server_says_how_long_to_wait(headers, least, most):
     clock = Time()
+    headers = {name: value() if callable(value) else value for name, value in headers.items()}
     script = lambda place, body: echo(body) if place else (429, headers, "")  # noqa: E731
     with serving(script) as server, client(server, time=clock) as teacher:
         teacher.ask(requests(1))

@@ -184,7 +184,8 @@ export class Desk {
     else if (this.sheet.length < this.size) {
       this.sheet.push(...this.pool.splice(0, this.size - this.sheet.length).map((id) => ({ id, answer: null })));
     }
-    if (this.tile?.answer) this.current = Math.max(0, this.sheet.findIndex((tile) => tile.answer === null));
+    // an answered image that is still in view was chosen, for a second thought: keys stay with it
+    if (this.tile?.answer && this.tile.id !== before) this.current = Math.max(0, this.sheet.findIndex((tile) => tile.answer === null));
     this.over = "";
     if (!this.open.length && !unsent && !this.outbox.waiting.length) this.end(shortOf);
   }

@@ -274,6 +274,39 @@ def beyond_random(
     return found
 
 
+def beside(
+    title: str,
+    measured: Mapping[Cell, Mapping[str, Any]],
+    rows: Sequence[str],
+    base: str,
+    columns: Sequence[tuple[str, Any]],
+    cell_of: Callable[[str, Any, int], Cell],
+) -> None:
+    """Print each row's last accuracy less that of another row on the same pool, in points, ± standard error.
+
+    Args:
+        title: what it is.
+        measured: all cells that have their line.
+        rows: names.
+        base: the row that the others are compared with.
+        columns: (heading, key).
+        cell_of: (row, key, seed) -> the cell.
+    """
+    print(f"\n{title} · last accuracy less that of {base}, paired by seed, ± standard error (points)")
+    print(f"{'':<28}" + "".join(f"{heading:>16}" for heading, _ in columns))
+    for row in rows:
+        if row != base:
+            line = f"{row:<28}"
+            for _, key in columns:
+                pairs = [(cell_of(row, key, seed), cell_of(base, key, seed)) for seed in range(10)]
+                both = [(measured[one], measured[other]) for one, other in pairs if {one, other} <= measured.keys()]
+                points = 100 * np.array([one["accuracy"][-1] - other["accuracy"][-1] for one, other in both])
+                known = len(points) > 1
+                told = f"{points.mean():+.1f} ± {points.std(ddof=1) / len(points) ** 0.5:.1f}" if known else "-"
+                line += f"{told:>16}"
+            print(line)
+
+
 def curves(
     name: str,
     measured: Mapping[Cell, Mapping[str, Any]],

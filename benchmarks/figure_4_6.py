@@ -6,7 +6,7 @@ A head on frozen features: twenty rounds; and one more class for the answers. A 
 well.
 """
 
-from chapter4 import Cell, command, curves, last
+from chapter4 import Cell, beside, command, curves, last
 from grid import grid
 
 LONGER = ("random", "conf", "margin", "coreset", "badge", "ccal", "similar", "mqnet", "product")
@@ -36,6 +36,16 @@ def show(scale, measured):
         return [line[number] for line in last(measured, "accuracy", row=row, target="head", options=MORE)]
 
     grid(f"Figure 4.6 · accuracy (%) after round ..., 40% OOD, a head · {scale}", LONGER, rounds, after)
+    last_round = [("after round 20", SHARE)]
+
+    def longer(row, share, seed):
+        return Cell("split", share, "head", row, seed, MORE)
+
+    def using(use, target, seed):
+        return Cell("split", SHARE, target, "mqnet", seed, USES[use])
+
+    beside("Figure 4.6", measured, LONGER, "random", last_round, longer)
+    beside("Figure 4.7", measured, list(USES), "none", [("head", "head"), ("network", "network")], using)
     curves("figure_4_6", measured, (SHARE,), "head", LONGER, options=MORE)
 
     def by_use(use, key):

@@ -5,7 +5,7 @@ python benchmarks/table_4_3.py --scale laptop --workers 2
 A head on frozen features; the purity that asks the model itself is MSP in the place of ReAct, which needs a network.
 """
 
-from chapter4 import Cell, command, last
+from chapter4 import Cell, beside, command, last
 from chapter4_paper import SHARES, TABLE_4_3, TABLE_4_8
 from grid import grid
 
@@ -52,6 +52,11 @@ def show(scale, measured):
         paper,
     )
     grid(f"{title} · mean accuracy over the rounds (%)", list(rows), columns, of("area"))
+
+    def cell_of(row, share, seed):
+        return Cell("split", share, "head", "mqnet", seed, options(*rows[row]))
+
+    beside(title, measured, list(rows), "margin-nearest_both", columns, cell_of)
 
     def auroc(row, number):
         lines = last(measured, "auroc", share=0.4, row="mqnet", options=options(row, "margin"))

@@ -7,7 +7,8 @@ the last round alone. The slope is that of figure 4.5, of the line of equal scor
 informativeness.
 """
 
-from chapter4 import Cell, command, curves, last
+import numpy as np
+from chapter4 import Cell, beside, command, curves, last
 from chapter4_paper import SHARES, TABLE_4_1, TABLE_4_5, TABLE_4_6
 from grid import grid
 
@@ -56,10 +57,20 @@ def show(scale, measured):
     title = f"Tables 4.5 and 4.6 · CIFAR-10 4:6 split, a head on frozen features · {scale}"
     grid(f"{title} · last accuracy (%) [paper]", list(ROWS), columns, of("last"), paper)
     grid(f"{title} · mean accuracy over the rounds (%)", list(ROWS), columns, of("area"))
+
+    def cell_of(row, share, seed):
+        return Cell("split", share, "head", "mqnet", seed, ROWS[row] or ("meta=learned",))
+
+    beside(title, measured, list(ROWS), "MQNet", columns, cell_of)
     for number in (2, 10):
         grid(f"{title} · %IN in the query set of round {number}", list(ROWS), columns, of("in_share", number))
-    for number in (3, 5, 7, 9, 10):
-        grid(f"Figure 4.5 · slope in round {number}", ["MQNet"], columns, of("slope", number), percent=False)
+
+    def slopes(number, share):
+        steep = of("slope", int(number))("MQNet", share)
+        return [float(np.median(steep))] if steep else []
+
+    rounds = [str(number) for number in (3, 5, 7, 9, 10)]
+    grid("Figure 4.5 · median slope over the pools", rounds, columns, slopes, percent=False, first="round")
     curves("figure_4_5_rules", measured, SHARES, "head", ["mqnet"], options=("meta=learned",))
 
 

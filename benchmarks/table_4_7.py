@@ -5,7 +5,7 @@ python benchmarks/table_4_7.py --scale laptop --workers 2
 A head on frozen features; an answer that names a class costs 1.
 """
 
-from chapter4 import Cell, command, last
+from chapter4 import Cell, beside, command, last
 from chapter4_paper import COSTS, TABLE_4_7
 from grid import grid
 
@@ -33,9 +33,13 @@ def show(scale, measured):
     def paper(row, cost):
         return TABLE_4_7[row][COSTS.index(cost)] if row in TABLE_4_7 else None
 
+    def cell_of(row, cost, seed):
+        return Cell("split", SHARE, "head", row, seed, () if cost == 1 else (f"c_ood={cost}",))
+
     title = f"Table 4.7 · CIFAR-10 4:6 split, 40% OOD, a head on frozen features · {scale}"
     grid(f"{title} · last accuracy (%) [paper]", ROWS, columns, of("last"), paper)
     grid(f"{title} · mean accuracy over the rounds (%)", ROWS, columns, of("area"))
+    beside(title, measured, ROWS, "random", columns, cell_of)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, softmax
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from goodgrain.checks import check_count, check_embeddings, check_labels, check_numbers, check_within
+from goodgrain.checks import Floats, check_count, check_embeddings, check_labels, check_numbers, check_within
 from goodgrain.errors import InputError
 from goodgrain.scores.uncertainty import max_prob
 
@@ -170,7 +172,8 @@ def knn(features: ArrayLike, reference: ArrayLike, *, k: int = 50) -> NDArray[np
     """
     x, r = _pair(features, reference)
     which = check_count("k", k, most=len(r))
-    similar = [np.partition(part @ _unit(r).T, len(r) - which, axis=1)[:, len(r) - which] for part in _parts(_unit(x))]
+    near = _unit(r).T
+    similar = [np.partition(_unit(part) @ near, len(r) - which, axis=1)[:, len(r) - which] for part in _parts(x)]
     distance: NDArray[np.float64] = -np.sqrt(np.maximum(2 - 2 * np.concatenate(similar), 0.0))
     return distance
 
@@ -193,7 +196,8 @@ def nearest_in(features: ArrayLike, labeled: ArrayLike) -> NDArray[np.float64]:
         array([0.7071])
     """
     x, r = _pair(features, labeled)
-    return np.concatenate([(part @ _unit(r).T).max(axis=1) for part in _parts(_unit(x))])
+    near = _unit(r).T
+    return np.concatenate([(_unit(part) @ near).max(axis=1) for part in _parts(x)])
 
 
 def nearest_ood(features: ArrayLike, ood: ArrayLike) -> NDArray[np.float64]:
@@ -268,8 +272,8 @@ def _logits(values: ArrayLike) -> NDArray[np.float64]:
     return wide
 
 
-def _pair(features: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x = np.asarray(check_embeddings(features, name="features"), dtype=np.float64)
+def _pair(features: ArrayLike, reference: ArrayLike) -> tuple[Floats, NDArray[np.float64]]:
+    x = check_embeddings(features, name="features")
     r = np.asarray(check_embeddings(reference, name="reference"), dtype=np.float64)
     if x.shape[1] != r.shape[1]:
         raise InputError(
@@ -284,5 +288,7 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return unit
 
 
-def _parts(rows: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    return [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+def _parts(rows: Floats) -> Iterator[NDArray[np.float64]]:
+    """Blocks in double precision: of a million rows on disk, no copy of all is made."""
+    for start in range(0, len(rows), _BLOCK):
+        yield np.asarray(rows[start : start + _BLOCK], dtype=np.float64)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from goodgrain.observations import Observations
     from goodgrain.pipelines.compare_ood import compare_ood
     from goodgrain.pipelines.embed import embed
+    from goodgrain.pipelines.evaluate_mmlu import evaluate_mmlu
+    from goodgrain.pipelines.evaluate_preference import evaluate_preference
+    from goodgrain.pipelines.finetune import finetune
+    from goodgrain.pipelines.instruct import instruct
     from goodgrain.pipelines.label import label
     from goodgrain.pipelines.labeling import Labeling
     from goodgrain.pipelines.prune import prune
@@ -30,6 +34,10 @@ _NAMES = {
     "Observations": "goodgrain.observations",
     "compare_ood": "goodgrain.pipelines.compare_ood",
     "embed": "goodgrain.pipelines.embed",
+    "evaluate_mmlu": "goodgrain.pipelines.evaluate_mmlu",
+    "evaluate_preference": "goodgrain.pipelines.evaluate_preference",
+    "finetune": "goodgrain.pipelines.finetune",
+    "instruct": "goodgrain.pipelines.instruct",
     "label": "goodgrain.pipelines.label",
     "load": "goodgrain.learn.trained",
     "prune": "goodgrain.pipelines.prune",
@@ -47,6 +55,10 @@ __all__ = [
     "compare_ood",
     "data",
     "embed",
+    "evaluate_mmlu",
+    "evaluate_preference",
+    "finetune",
+    "instruct",
     "label",
     "load",
     "losses",

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tomli_w
+from numpy.typing import ArrayLike, NDArray
 
 from goodgrain.errors import InputError
 from goodgrain.files import is_part, whole_file
@@ -130,6 +132,14 @@ class RunFolder:
         """Write a Parquet file of these columns."""
         return self.write(name, lambda path: pq.write_table(pa.table(dict(columns)), path))
 
+    def write_array(self, name: str, array: NDArray[Any]) -> Path:
+        """Write a .npy file."""
+        return self.write(name, lambda path: _save(path, lambda file: np.save(file, array)))
+
+    def write_arrays(self, name: str, arrays: Mapping[str, ArrayLike]) -> Path:
+        """Write an .npz file."""
+        return self.write(name, lambda path: _save(path, lambda file: np.savez(file, **arrays)))  # type: ignore[arg-type]
+
     def read_json(self, name: str) -> Any:
         """Read back what `write_json` wrote."""
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -164,6 +174,12 @@ class FollowedRun(RunFolder):
 
     def log(self, event: str, **values: object) -> None:
         """Nothing."""
+
+
+def _save(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """NumPy would add a suffix to a name, but not to an open file."""
+    with path.open("wb") as file:
+        fill(file)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

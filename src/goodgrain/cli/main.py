@@ -12,6 +12,7 @@ import typer
 import goodgrain
 from goodgrain.cli.demo import demo
 from goodgrain.cli.embed import embed
+from goodgrain.cli.instruct import app as instruct
 from goodgrain.cli.label import app as label
 from goodgrain.cli.prune import prune
 from goodgrain.cli.train import train
@@ -29,6 +30,7 @@ app.command("prune")(prune)
 app.command("embed")(embed)
 app.command("train")(train)
 app.add_typer(label, name="label")
+app.add_typer(instruct, name="instruct")
 app.command("demo")(demo)
 
 _FULL = {

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goodgrain.checks import Positions, check_within
+from goodgrain.data.closest import closest
 from goodgrain.data.images import Pixels, blocks
 from goodgrain.data.pool import Pool
-from goodgrain.neighbors import CosineNeighbors
 
 # Calibrated by eye on the 50,000 training photographs of CIFAR-10: all of the about 190 pairs over 0.97 are the same
 # picture, and at 0.96 one in a hundred is not. 0.98 still finds 98 of 100 images saved again as JPEG of quality 20.
@@ -21,7 +20,6 @@ THRESHOLD = 0.98
 _WAVES = 8  # per axis; enough to tell photographs apart, and few enough to survive coding and resizing
 _FLAT = 1.0  # gray levels of standard deviation under which an image shows nothing but its coding
 _GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in PIL's mode L
-_BLOCK = 512  # queries at a time: where all n images are alike, each of them has n neighbours
 
 Embeddings = NDArray[np.float32]
 
@@ -91,7 +89,7 @@ def find_duplicates(pool: Pool, *, threshold: float = THRESHOLD) -> Duplicates:
     first = np.array([seen.setdefault(key, position) for position, key in enumerate(keys)], dtype=np.int64)
     distinct = np.flatnonzero(first == np.arange(len(pool)))
     again = np.flatnonzero(first != np.arange(len(pool)))
-    near, partner, similarity = _closest(_embed(pool)[distinct], threshold, np.arange(len(distinct)), np.greater)
+    near, partner, similarity = closest(_embed(pool)[distinct], threshold, np.arange(len(distinct)), np.greater)
     return _pair((pool, pool), (again, distinct[near]), (first[again], distinct[partner]), similarity)
 
 
@@ -116,7 +114,7 @@ def find_overlap(train: Pool, test: Pool, *, threshold: float = THRESHOLD) -> Du
     first = np.array([seen.get(key, -1) for key in _digests(train)], dtype=np.int64)
     again, fresh = np.flatnonzero(first >= 0), np.flatnonzero(first < 0)
     both = np.concatenate([_embed(train), _embed(test)])
-    near, partner, similarity = _closest(both, threshold, fresh, lambda _, other: other >= len(train))
+    near, partner, similarity = closest(both, threshold, fresh, lambda _, other: other >= len(train))
     return _pair((train, test), (again, near), (first[again], partner - len(train)), similarity)
 
 
@@ -149,33 +147,6 @@ def _gray(images: Pixels) -> Embeddings:
     gray: Embeddings = values @ _GRAY if images.shape[3] == 3 else values[..., 0]
     gray[gray.std(axis=(1, 2)) < _FLAT] = 0.0
     return gray
-
-
-def _closest(
-    embeddings: Embeddings,
-    threshold: float,
-    asked: Positions,
-    eligible: Callable[[Positions, Positions], NDArray[np.bool_]],
-) -> tuple[Positions, Positions, NDArray[np.float64]]:
-    """(row, its most similar eligible neighbour, their similarity) of all asked rows that have one.
-
-    Ties go to the lower position. A zero row has no neighbour.
-    """
-    neighbors = CosineNeighbors(embeddings, threshold)
-    found = []
-    for part in blocks(len(asked), _BLOCK):
-        rows = neighbors.rows(asked[part])
-        query = np.repeat(asked[part], np.diff(rows.indptr))
-        usable = eligible(query, rows.indices)
-        query, other, similarity = query[usable], rows.indices[usable], rows.similarities[usable]
-        order = np.lexsort((other, -similarity, query))
-        query, place = np.unique(query[order], return_index=True)
-        found.append((query, other[order][place], similarity[order][place]))
-    if not found:
-        none = np.empty(0, dtype=np.int64)
-        return none, none, np.empty(0)
-    query, other, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return query, other, similarity
 
 
 def _pair(

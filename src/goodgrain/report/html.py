@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from io import BytesIO
@@ -120,7 +120,57 @@ class Gallery:
     kind = "gallery"
 
 
-Block = Text | Code | Facts | Table | Figure | Gallery
+@dataclass(frozen=True)
+class Row:
+    """One row of a search table.
+
+    Args:
+        kept: whether it was kept.
+        group: its cluster; -1 for none.
+        rank: its place there, 1 first; 0 for none.
+        request: what was asked.
+        response: what was answered.
+        why: the verdict in words.
+        id: what identifies it.
+    """
+
+    kept: bool
+    group: int
+    rank: int
+    request: str
+    response: str
+    why: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """Rows that a reader can search and filter, shown some at a time.
+
+    Args:
+        title: what they are.
+        caption: how to read them, in one plain sentence.
+        rows: all of them.
+        words: cluster -> what the teacher said of it.
+        grouped: whether there are clusters.
+    """
+
+    title: str
+    caption: str
+    rows: Sequence[Row]
+    words: Mapping[int, Sequence[str]]
+    grouped: bool
+    kind = "search"
+
+    @property
+    def json(self) -> Markup:
+        """All rows as JSON that no text in it can end early."""
+        rows = [[int(r.kept), r.group, r.rank, r.request, r.response, r.why, r.id] for r in self.rows]
+        words = {str(group): list(said) for group, said in self.words.items()}
+        return htmlsafe_json_dumps({"rows": rows, "words": words})
+
+
+Block = Text | Code | Facts | Table | Figure | Gallery | Search
 
 
 @dataclass(frozen=True)
@@ -155,8 +205,9 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
         >>> "Kept &lt;all&gt;." in page, "a &amp; b" in page
         (True, True)
     """
-    figures = any(isinstance(block, Figure) for section in sections for block in section.blocks)
-    scripts = [_source("plotly.js"), _source("draw.js")] if figures else []
+    kinds = {block.kind for section in sections for block in section.blocks}
+    scripts = [_source("plotly.js"), _source("draw.js")] if "figure" in kinds else []
+    scripts += [_source("search.js")] if "search" in kinds else []
     # Only these very scripts may run: text from data could not become a script even if escaping failed.
     allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'"
     page = _ENVIRONMENT.get_template("page.html").render(

@@ -4,7 +4,7 @@ from goodgrain.teacher.cache import AnswerCache, Ledger
 from goodgrain.teacher.client import Client
 from goodgrain.teacher.clusters import ClusterRanking, ClusterRankings, Teacher, rank_clusters, ranking_requests
 from goodgrain.teacher.cost import CostCap, Estimate, Prices
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message
+from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message, Requests
 from goodgrain.teacher.prompts import CRITERIA, RankingPrompt
 from goodgrain.teacher.ranking import Ranking, combine_rankings, parse_ranking
 
@@ -24,6 +24,7 @@ __all__ = [
     "Prices",
     "Ranking",
     "RankingPrompt",
+    "Requests",
     "Teacher",
     "combine_rankings",
     "parse_ranking",

@@ -172,12 +172,15 @@ class Caller:
     def _give_up(self, trouble: Trouble, failures: int) -> Failure:
         with self._turn:
             self._failed_in_a_row += 1
-            nobody_there = not trouble.reached and not self._answered
+            silent = not self._answered
+            nobody_there = silent and not trouble.reached
             hopeless = nobody_there or self._failed_in_a_row >= _FAILED_IN_A_ROW
         if hopeless:
+            hint = f" It answered nothing: see its log, and check the model's name, {self._model}."
+            hint = hint if silent and trouble.reached else ""
             raise TeacherUnavailable(
-                f"{trouble.reason}, after {failures} attempts. What was paid for is kept; run again when the server "
-                "answers."
+                f"{trouble.reason}, after {failures} attempts.{hint} What was paid for is kept; run again when the "
+                "server answers."
             )
         return Failure(f"{trouble.reason}, after {failures} attempts.")
 

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
@@ -34,7 +34,7 @@ class Client:
 
     Every answer is in the cache before it is handed over; a call that broke off may have been billed and counts so
     against the cap. What two processes ask at the same time, or what was answered but not yet written down when the
-    process was killed, is asked again; nothing else is paid twice.
+    process was killed, is asked again; nothing else is paid twice. Each process keeps to its own cap.
 
     Args:
         base_url: such as `https://api.example.org/v1`, or `http://localhost:8000` for a server of your own.
@@ -120,7 +120,7 @@ class Client:
         """Have requests answered; each that has an answer in the cache, or comes twice, is not sent again.
 
         Args:
-            requests: in any number.
+            requests: in any number; a sequence may make them when they are asked for, in any thread (see Requests).
             on_answer: gets the position and answer of each request as it comes, in the caller's thread.
 
         Returns:
@@ -140,13 +140,16 @@ class Client:
                 on_answer(position, answer)
 
         for position, key in enumerate(map(self._chat_key, requests)):
-            body = self._cache.get(key)
-            if body is not None:
-                tell(position, replace(read_chat(body.decode()), from_cache=True))
+            kept = self._kept(key)
+            if kept is not None:
+                tell(position, kept)
             else:
                 waiting.setdefault(key, []).append(position)
 
         def work(key: str) -> Answer | Failure:
+            kept = self._kept(key)  # by another process, since
+            if kept is not None:
+                return kept
             failure = caller.perform(self._chat_call(key, requests[waiting[key][0]]))
             return failure or read_chat((self._cache.get(key) or b"").decode())
 
@@ -162,22 +165,23 @@ class Client:
             raise self._reached(rest.cached, len(requests), rest.likely_usd, rest.most_usd) from end
         return answers
 
-    def estimate(self, requests: Sequence[ChatRequest]) -> Estimate:
-        """What requests would take (a dry run): tokens and price, likely and at most."""
-        rest: dict[str, ChatRequest] = {}
-        cached = 0
+    def estimate(self, requests: Iterable[ChatRequest]) -> Estimate:
+        """What requests would take (a dry run): tokens and price, likely and at most; one at a time is looked at."""
+        asked = cached = given = made = most_given = most_made = 0
+        rest: set[str] = set()
         for request in requests:
+            asked += 1
             key = self._chat_key(request)
-            if self._cache.get(key) is None:
-                rest[key] = request
-            else:
+            if self._cache.get(key) is not None:
                 cached += 1
-        given = sum(_likely_input(request) for request in rest.values())
-        made = sum(request.likely_tokens or request.max_tokens for request in rest.values())
-        most_given = sum(map(token_bound, rest.values()))
-        most_made = sum(request.max_tokens for request in rest.values())
+            elif key not in rest:
+                rest.add(key)
+                given += _likely_input(request)
+                made += request.likely_tokens or request.max_tokens
+                most_given += token_bound(request)
+                most_made += request.max_tokens
         return Estimate(
-            len(requests), cached, given, made, most_given, most_made,
+            asked, cached, given, made, most_given, most_made,
             self._usd(given, made), self._usd(most_given, most_made),
         )  # fmt: skip
 
@@ -251,6 +255,11 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _kept(self, key: str) -> Answer | None:
+        """The answer that was paid for earlier."""
+        body = self._cache.get(key)
+        return None if body is None else replace(read_chat(body.decode()), from_cache=True)
 
     def _caller(self) -> Caller:
         return Caller(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from goodgrain.checks import check_count, lookup
 from goodgrain.errors import InputError
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message
+from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message, Requests
 from goodgrain.teacher.prompts import AGAIN, RankingPrompt, Row, shown_order
 from goodgrain.teacher.ranking import Ranking, combine_rankings, parse_ranking
 
@@ -75,7 +75,22 @@ class ClusterRankings:
 class _Question:
     cluster: int
     shown: tuple[int, ...]
-    request: ChatRequest
+    turn: int
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How questions become requests."""
+
+    prompt: RankingPrompt
+    seed: int
+    max_tokens: int
+    temperature: float | None
+
+    def request(self, rows: Sequence[Row], question: _Question) -> ChatRequest:
+        messages = self.prompt.messages([rows[position] for position in question.shown])
+        likely = min(self.max_tokens, _LIKELY_TOKENS * len(rows))
+        return ChatRequest(messages, self.max_tokens, self.temperature, self.seed + question.turn, likely)
 
 
 def rank_clusters(
@@ -126,13 +141,21 @@ def rank_clusters(
     fallback = lookup("policy for malformed answers", _POLICIES, malformed)
     sizes = _sizes(clusters)
     _check_medoids(sizes, medoids, needed=fallback == "medoid")
-    questions = _questions(clusters, prompt or RankingPrompt(), permutations, seed, max_tokens, temperature)
-    answers = teacher.ask([question.request for question in questions], on_answer)
+    form = _Form(prompt or RankingPrompt(), seed, max_tokens, temperature)
+    questions = _questions(clusters, permutations, seed)
+
+    def request(place: int) -> ChatRequest:
+        return form.request(clusters[questions[place].cluster], questions[place])
+
+    def retry(number: int) -> ChatRequest:
+        place = bad[number]
+        return _again(request(place), readings[place], answers[place], permutations)
+
+    answers = teacher.ask(Requests(len(questions), request), on_answer)
     readings = [_reading(question, answer) for question, answer in zip(questions, answers, strict=True)]
     bad = [place for place, reading in enumerate(readings) if reading is not None and reading.malformed]
     truncated = sum(_was_cut(answers[place]) for place in bad)
-    retries = [_again(questions[place].request, readings[place], answers[place], permutations) for place in bad]
-    seconds = teacher.ask(retries, on_answer) if retries else []
+    seconds = teacher.ask(Requests(len(bad), retry), on_answer) if bad else []
     still_bad = 0
     for place, answer in zip(bad, seconds, strict=True):
         answers[place], readings[place] = answer, _reading(questions[place], answer)
@@ -184,28 +207,18 @@ def ranking_requests(
         4
     """
     _sizes(clusters)
-    questions = _questions(clusters, prompt or RankingPrompt(), permutations, seed, max_tokens, temperature)
-    return [question.request for question in questions]
+    form = _Form(prompt or RankingPrompt(), seed, max_tokens, temperature)
+    return [form.request(clusters[one.cluster], one) for one in _questions(clusters, permutations, seed)]
 
 
-def _questions(
-    clusters: Sequence[Sequence[Row]],
-    prompt: RankingPrompt,
-    permutations: int,
-    seed: int,
-    max_tokens: int,
-    temperature: float | None,
-) -> list[_Question]:
+def _questions(clusters: Sequence[Sequence[Row]], permutations: int, seed: int) -> list[_Question]:
     check_count("permutations", permutations)
     questions = []
     for number, rows in enumerate(clusters):
+        key = repr(list(rows))
         for turn in range(permutations if len(rows) > 1 else 1):
-            shown = shown_order(len(rows), seed=seed, key=repr(list(rows)), permutation=turn)
-            messages = prompt.messages([rows[position] for position in shown])
-            likely = min(max_tokens, _LIKELY_TOKENS * len(rows))
-            questions.append(
-                _Question(number, shown, ChatRequest(messages, max_tokens, temperature, seed + turn, likely))
-            )
+            shown = shown_order(len(rows), seed=seed, key=key, permutation=turn)
+            questions.append(_Question(number, shown, turn))
     return questions
 
 

@@ -82,7 +82,7 @@ def token_estimate(text: str) -> int:
         >>> token_estimate("ranking instructions"), token_estimate("\u4f60\u597d")
         (5, 2)
     """
-    ascii_characters = sum(map(str.isascii, text))
+    ascii_characters = len(text.encode("ascii", "ignore"))
     return math.ceil(ascii_characters / 4) + len(text) - ascii_characters
 
 

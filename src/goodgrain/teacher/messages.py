@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from goodgrain.checks import check_count
 from goodgrain.errors import InputError
@@ -60,6 +60,34 @@ class ChatRequest:
     def of(cls, role: str, content: str, *, max_tokens: int = 512) -> ChatRequest:
         """A request of one message."""
         return cls((Message(role, content),), max_tokens=max_tokens)
+
+
+class Requests(Sequence[ChatRequest]):
+    """Requests that are made when they are asked for: many thousands of prompts need no memory.
+
+    Args:
+        n: how many.
+        make: the request at each position, the same each time; called from several threads.
+
+    Example:
+        >>> Requests(3, lambda i: ChatRequest.of("user", f"Question {i}"))[2].messages[0].content
+        'Question 2'
+    """
+
+    def __init__(self, n: int, make: Callable[[int], ChatRequest]) -> None:
+        self._places, self._make = range(n), make
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> ChatRequest: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[ChatRequest]: ...
+    def __getitem__(self, place: int | slice) -> ChatRequest | list[ChatRequest]:
+        if isinstance(place, slice):
+            return [self._make(one) for one in self._places[place]]
+        return self._make(self._places[place])
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def parse_ranking(text: str, n: int, *, truncated: bool = False) -> Ranking:
         Ranking(order=(2, 1), ties=(), dropped=(0,), problems=())
     """
     n = check_count("n", n)
-    answer = _MARKUP.sub("", _without_reasoning(text))
+    answer = _MARKUP.sub("", without_reasoning(text))
     if truncated or _CUT.search(answer.rstrip()[-100:]):
         return Ranking(problems=("the answer was cut off.",))
     chain = _last_chain(answer)
@@ -102,7 +102,7 @@ def parse_ranking(text: str, n: int, *, truncated: bool = False) -> Ranking:
     return _read(chain, n) if chain else Ranking(dropped=tuple(range(n)))
 
 
-def _without_reasoning(text: str) -> str:
+def without_reasoning(text: str) -> str:
     """The text outside of reasoning blocks; nothing counts after one without an end, or before one without a start."""
     kept: list[str] = []
     start, inside = 0, False

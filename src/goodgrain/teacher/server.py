@@ -53,7 +53,7 @@ class Server:
         self._api_key_env = api_key_env
         self._timeout = check_within("timeout", timeout, above=0)
         self._key = _key(api_key_env)
-        if self._key and self.base_url.startswith("http:") and not _is_near(host):
+        if self._key and self.base_url.startswith("http:") and not is_near(host):
             raise InputError(
                 f"the key in {api_key_env} would travel to {host} unencrypted. Give an https address, or "
                 "api_key_env=None if the server needs no key."
@@ -69,7 +69,7 @@ class Server:
             timeout=http.Timeout(self._timeout, connect=min(self._timeout, 20.0), pool=None),
             limits=http.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,  # the key goes nowhere else
-            trust_env=not _is_near(host),  # a proxy is not for one's own machine
+            trust_env=not is_near(host),  # a proxy is not for one's own machine
         )
 
     def __repr__(self) -> str:
@@ -96,6 +96,9 @@ class Server:
             return Trouble(self._clean(f"the connection broke off ({reason})"), billed=True)
         text = self._clean(data.decode("utf-8", "replace"))
         trouble = trouble_of(status, headers, text, now=time.time())
+        if trouble and status in (404, 405):
+            check = f"check the address, the model's name and whether this server offers {path}"
+            return Trouble(f"{self.base_url}{path} answered {trouble.reason}; {check}", Then.STOP)
         if trouble and trouble.then is Then.STOP and status in (401, 403):
             named = f"the key in {self._api_key_env}" if self._key else f"a call without a key ({self._api_key_env})"
             return Trouble(f"the server refused {named}; {trouble.reason}", Then.STOP)
@@ -149,7 +152,7 @@ def check_url(base_url: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}", host
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
     """Whether a host is this machine or in a private network."""
     try:
         return ipaddress.ip_address(host).is_private

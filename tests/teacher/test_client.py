@@ -5,11 +5,12 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from goodgrain.errors import CostCapReached, InputError, TeacherUnavailable
-from goodgrain.teacher import Answer, AnswerCache, ChatRequest, Client, CostCap, Failure, Prices
+from goodgrain.teacher import Answer, AnswerCache, ChatRequest, Client, CostCap, Failure, Prices, Requests
 from teacher_server import INPUT_TOKENS, OUTPUT_TOKENS, Time, chat, echo, serving
 
 PRICES = Prices(1.0, 10.0)
@@ -73,6 +74,17 @@ def test_the_same_request_is_paid_once(tmp_path):
     assert texts(first) == texts(again)
     assert [answer.from_cache for answer in again] == [True] * 6
     assert not other[0].from_cache
+
+
+def test_requests_made_when_asked_for_are_those_of_a_list():
+    plain = requests(5)
+    made = Requests(5, lambda i: requests(5)[i])
+    assert (len(made), list(made), made[-1], made[1:4:2]) == (5, plain, plain[4], plain[1:4:2])
+    with pytest.raises(IndexError):
+        made[5]
+    with serving(lambda _, body: echo(body)) as server, client(server) as teacher:
+        assert texts(teacher.ask(made)) == texts(teacher.ask(plain)) == [f"QUESTION {i}" for i in range(5)]
+    assert len(server.bodies) == 5
 
 
 @pytest.mark.parametrize(
@@ -145,7 +157,9 @@ def test_a_wait_of_hours_is_not_waited_for():
         (400, {"error": {"message": "bad field"}}, "400: bad field"),
         (401, {"error": {"message": "no key"}}, r"the server refused a call without a key \(None\); 401: no key"),
         (403, {"detail": "not you"}, "403: not you"),
-        (404, {"error": "no such model"}, "404: no such model"),
+        (400, {"detail": "Server is pinned to 'a'; requested 'b'."}, "400: Server is pinned to 'a'; requested 'b'"),
+        (404, {"error": "no such model"}, r"/chat/completions answered 404: no such model; check .* model's name"),
+        (405, {}, "/v1/chat/completions answered 405; check the address"),
         (302, {}, "302: the address leads elsewhere"),
         (429, {"error": {"message": "pay first", "code": "insufficient_quota"}}, "429: pay first .* no money or quota"),
         (429, {"error": {"message": "pay first", "type": "insufficient_quota"}}, "429: pay first .* no money or quota"),
@@ -193,6 +207,17 @@ def test_a_server_that_fails_on_and_on_is_not_asked_for_everything():
     ):
         teacher.ask(requests(50))
     assert len(server.bodies) == 7  # one answer, then three requests in a row that fail twice
+
+
+def test_a_server_that_never_answers_may_not_know_the_model():
+    hint = "500: oh, after 2 attempts. It answered nothing: see its log, and check the model's name, tiny."
+    with (
+        serving(lambda *_: (500, {}, "oh")) as server,
+        client(server, attempts=2, concurrency=1) as teacher,
+        pytest.raises(TeacherUnavailable, match=hint),
+    ):
+        teacher.ask(requests(50))
+    assert len(server.bodies) == 6
 
 
 def test_a_server_that_is_not_there():
@@ -331,6 +356,12 @@ def test_a_dry_run_sends_nothing():
     assert (found.most_input_tokens, found.most_output_tokens) == (2 * 94, 64)
     assert found.likely_usd == pytest.approx(14e-6 + 640e-6)
     assert found.most_usd == pytest.approx(188e-6 + 640e-6)
+
+
+def test_a_dry_run_counts_what_comes_twice_once_and_takes_requests_one_by_one():
+    with client("http://localhost:1", prices=PRICES) as teacher:
+        once, twice = teacher.estimate(requests(3)), teacher.estimate(iter(requests(3) + requests(3)))
+    assert twice == replace(once, requests=6)
 
 
 def test_without_prices_there_is_no_price_and_no_cap():

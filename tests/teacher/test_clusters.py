@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -169,6 +170,24 @@ def test_a_dry_run_asks_for_the_same():
 def test_arguments_that_are_refused(arguments, error, sentence):
     with pytest.raises(error, match=sentence):
         rank_clusters(CLUSTERS, Says(expert), **arguments)
+
+
+def test_prompts_are_in_memory_one_at_a_time():
+    class Curt:
+        def ask(self, requests, on_answer=None):
+            sizes.append(sum(len(request.messages[-1].content) for request in requests))
+            return [Answer("Hm.") for _ in requests]
+
+    sizes, text = [], "word " * 1000
+    many = [[(f"request {i}", text)] * 4 for i in range(400)]
+    tracemalloc.start()
+    try:
+        rank_clusters(many, Curt())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(sizes) == 2  # once more, as the answers cannot be read
+    assert peak < 1.5e6 < 8e6 < min(sizes)
 
 
 def test_an_empty_cluster_is_refused():

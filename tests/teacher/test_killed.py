@@ -1,4 +1,4 @@
-"""A killed run, run again, pays for nothing twice: what the server answered and what was asked again, counted there."""
+"""Killed runs, and two at once, with one cache: what the server answered and what was asked again, counted there."""
 
 import random
 import signal
@@ -106,3 +106,49 @@ def test_ctrl_c_waits_for_what_is_under_way_and_keeps_it(tmp_path):
             book = cache.ledger(server.url, "tiny")
         assert 0 < book.paid_calls == sum(server.answered.values()) < 2000
         assert book.lost_calls == 0
+
+
+def test_two_processes_with_one_cache_end_the_same_and_a_third_pays_nothing(tmp_path):
+    n, path, draw = 300, tmp_path / "cache.db", random.Random(0)
+
+    def moody(_, body):  # never the same answer twice, as of a model that samples
+        time.sleep(0.005)
+        return " > ".join(f"[{number}]" for number in draw.sample(range(1, 5), 4))
+
+    with serving(moody) as server:
+        with start(server, path, n) as one, start(server, path, n) as other:
+            said = [process.communicate(timeout=60) for process in (one, other)]
+            assert [one.returncode, other.returncode] == [0, 0]
+        assert said[0] == said[1]
+        assert said[0][1] == ""
+        paid = sum(server.answered.values())
+        assert len(server.answered) == n <= paid <= 2 * n  # what both ask at the same time is paid by both
+        with (
+            AnswerCache(path) as cache,
+            Client(server.url, "tiny", cache=cache, api_key_env=None) as teacher,
+        ):
+            assert teacher.ledger.paid_calls == paid
+            assert teacher.ledger.lost_calls == 0
+            third = rank_clusters(clusters(n), teacher)
+        assert f"{[cluster.winner for cluster in third.clusters]}\n" == said[0][0]
+        assert sum(server.answered.values()) == paid
+
+
+def test_a_process_sends_nothing_that_another_has_had_answered_since_it_began(tmp_path):
+    path = tmp_path / "cache.db"
+
+    def first_then_rest(place, body):
+        if place == 0:  # while this one is under way, another process has all answered
+            with AnswerCache(path) as cache, Client(server.url, "tiny", cache=cache, api_key_env=None) as another:
+                rank_clusters(clusters(20), another)
+        return by_quality(body)
+
+    with serving(first_then_rest) as server:
+        with (
+            AnswerCache(path) as cache,
+            Client(server.url, "tiny", cache=cache, concurrency=1, api_key_env=None) as teacher,
+        ):
+            from_cache = []
+            rank_clusters(clusters(20), teacher, on_answer=lambda _, answer: from_cache.append(answer.from_cache))
+        assert sum(server.answered.values()) == 21  # the first is asked by both
+        assert from_cache == [False] + [True] * 19

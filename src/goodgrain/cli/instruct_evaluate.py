@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from goodgrain.cli.instruct_preference import preference
-from goodgrain.cli.terminal import Terminal
 
 evaluate_app = typer.Typer(
     help="Evaluate a language model: mmlu (knowledge) or preference (against another's answers).",
@@ -37,6 +36,7 @@ def mmlu(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Accuracy on MMLU, over all questions and by subject, through the lm-eval harness."""
+    from goodgrain.cli.terminal import Terminal
     from goodgrain.pipelines.evaluate_mmlu import evaluate_mmlu
 
     with Terminal() as monitor:

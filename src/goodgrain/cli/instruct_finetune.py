@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from goodgrain.cli.terminal import Terminal, say
-
 
 def finetune(
     data: Annotated[Path, typer.Argument(help="Instructions, such as kept.json of a selection.", show_default=False)],
@@ -33,6 +31,7 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Of order and adapters.")] = 0,
 ) -> None:
     """Fine-tune a language model on instructions; for many GPUs, put `accelerate launch -m` before `goodgrain`."""
+    from goodgrain.cli.terminal import Terminal, say
     from goodgrain.pipelines.finetune import finetune as pipeline
 
     with Terminal() as monitor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,9 +167,14 @@ def _asking(task: Task, what: str, total: int) -> Iterator[tuple[Teacher, OnAnsw
     with client_of(task) as client:
         try:
             yield client, counter(what, total, task.watch, client, task.access), cost
-        except CostCapReached:
+        except CostCapReached as reached:
             task.run.log("cost cap reached", **cost_of(client, task.access))
-            raise
+            rest = client.estimate(_requests(task))  # of all, not only of the part that was being asked
+            raise CostCapReached(
+                budget_usd=float(client.cap.budget_usd), spent_usd=float(client.cap.spent_usd),
+                lost_usd=float(client.cap.lost_usd), done=rest.cached, asked=rest.requests,
+                likely_usd=rest.likely_usd or 0.0, most_usd=rest.most_usd or 0.0,
+            ) from reached  # fmt: skip
         cost |= cost_of(client, task.access)
 
 
@@ -194,19 +200,20 @@ def rehearse(task: Task) -> dict[str, Any]:
     """What the teacher would take; nothing is asked. Some of the prompts are written down.
 
     Returns:
-        The fields of `goodgrain.teacher.Estimate`, and the number of clusters.
+        The fields of `goodgrain.teacher.Estimate`.
     """
-    facts: dict[str, Any] = {}
-    if task.asked.method == "cluster":
-        clusters = clusters_of(task)
-        facts["clusters"] = len(clusters.members)
-        requests = list(requests_of(task.instructions, clusters, task.asked))
-    else:
-        requests = sample_wise_requests(task.instructions, task.rows, task.asked)
-    lines = [json.dumps(_shown(request), ensure_ascii=False) for request in requests[:_PROMPTS_SHOWN]]
+    shown = itertools.islice(_requests(task), _PROMPTS_SHOWN)
+    lines = [json.dumps(_shown(request), ensure_ascii=False) for request in shown]
     task.run.write_text("prompts.jsonl", "\n".join(lines) + "\n")
     with client_of(task) as client:
-        return facts | asdict(client.estimate(requests))
+        return asdict(client.estimate(_requests(task)))
+
+
+def _requests(task: Task) -> Iterator[ChatRequest]:
+    """What the teacher is asked at first."""
+    if task.asked.method == "cluster":
+        return requests_of(task.instructions, clusters_of(task), task.asked)
+    return sample_wise_requests(task.instructions, task.rows, task.asked)
 
 
 def _shown(request: ChatRequest) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,15 +99,16 @@ def sample_wise(
     return scores, words
 
 
-def sample_wise_requests(instructions: Instructions, rows: Positions, asked: InstructConfig) -> list[ChatRequest]:
+def sample_wise_requests(instructions: Instructions, rows: Positions, asked: InstructConfig) -> Iterator[ChatRequest]:
     """What a teacher will be asked at first."""
-    return scoring_requests(
-        instructions.rows(rows),
-        _prompt(asked),
-        max_tokens=asked.max_tokens,
-        temperature=asked.temperature,
-        seed=asked.seed,
-    )
+    for start in range(0, len(rows), _CHUNK):
+        yield from scoring_requests(
+            instructions.rows(rows[start : start + _CHUNK]),
+            _prompt(asked),
+            max_tokens=asked.max_tokens,
+            temperature=asked.temperature,
+            seed=asked.seed,
+        )
 
 
 def _prompt(asked: InstructConfig) -> ScorePrompt:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from goodgrain.checks import check_embeddings
+from goodgrain.checks import Positions, check_embeddings
 from goodgrain.data.instructions import Instructions
 from goodgrain.errors import DiskFull, InputError
 from goodgrain.pipelines.instruct_embedders import Embedder, Vectors, column_vectors
@@ -91,8 +92,40 @@ def _one_by_one(
         for text in texts:
             keys[start], lengths[start] = np.void(cache.key(text)), len(text)
             start += 1
+
+    def some(rows: Positions) -> list[str]:
+        return [text_of(row, part) for row in instructions.rows(rows)]
+
+    return _by_batches(keys, lengths, some, embedder, cache, watch)
+
+
+def embed_texts(texts: Sequence[str], embedder: Embedder, cache: VectorCache, watch: Monitor) -> Vectors:
+    """Texts as vectors, each different one embedded once and kept.
+
+    Args:
+        texts: n of them.
+        embedder: one whose vectors depend on a text alone.
+        cache: what was embedded before.
+        watch: is told rate and time left.
+
+    Returns:
+        (n, d).
+    """
+    keys = np.array([np.void(cache.key(text)) for text in texts], dtype="V16")
+    lengths = np.array([len(text) for text in texts])
+    return _by_batches(keys, lengths, lambda rows: [texts[row] for row in rows], embedder, cache, watch)
+
+
+def _by_batches(
+    keys: NDArray[np.void],
+    lengths: Positions,
+    texts: Callable[[Positions], list[str]],
+    embedder: Embedder,
+    cache: VectorCache,
+    watch: Monitor,
+) -> Vectors:
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.lexsort((np.arange(len(first)), lengths[first]))  # like lengths side by side: little padding
+    order = np.lexsort((first, lengths[first]))  # like lengths side by side: little padding
     pace = Pace("texts embedded", len(first), watch)
     watch.stage(f"embedding {len(first):,} different texts")
     found: Vectors | None = None
@@ -103,15 +136,16 @@ def _one_by_one(
         missing = [place for place, vector in enumerate(there) if vector is None]
         if missing:
             # the whole batch, though some may be known: a batch of others would round differently
-            made = embedder.embed([text_of(row, part) for row in instructions.rows(rows)])
+            made = embedder.embed(texts(rows))
             check_embeddings(made, n=len(rows), name=f"vectors of {embedder.identity}")
             cache.put([(bytes(keys[rows[place]]), made[place]) for place in missing])
             there = [made[place] if vector is None else vector for place, vector in enumerate(there)]
+        known = [vector for vector in there if vector is not None]
         if found is None:
-            found = np.empty((len(first), len(there[0])), dtype=np.float32)  # type: ignore[arg-type]
-        if any(vector is None or len(vector) != found.shape[1] for vector in there):
+            found = np.empty((len(first), len(known[0])), dtype=np.float32)
+        if any(len(vector) != found.shape[1] for vector in known):
             raise InputError(f"{embedder.identity} gives vectors of different lengths. Use another embedder.")
-        found[places] = np.stack(there)  # type: ignore[arg-type]
+        found[places] = np.stack(known)
         pace.add(len(rows), new=bool(missing))
     assert found is not None
     return found[inverse]

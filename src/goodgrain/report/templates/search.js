@@ -2,30 +2,32 @@
 (function () {
   "use strict";
   const PAGE = 20;
-  const HEADS = ["", "Cluster", "Rank", "Request", "Response", "Why", "The teacher's words"];
+  const FOLD = 200; // characters of a text that show at first
 
-  function cell(text, name) {
+  function cell(name, text, kind) {
     const box = document.createElement("td");
-    box.className = name || "";
+    box.className = kind || "";
+    box.dataset.name = name;
     box.textContent = text;
     return box;
   }
 
-  function folded(text, length) {
-    const box = document.createElement("td");
-    box.className = "folded";
+  function folded(name, text) {
     const line = text.replace(/\s+/g, " ").trim();
-    if (line.length <= length) {
-      box.textContent = line;
-      return box;
-    }
+    const box = cell(name, line, "said");
+    box.dir = "auto";
+    if (line.length <= FOLD) return box;
     const details = document.createElement("details");
     const summary = document.createElement("summary");
-    summary.textContent = line.slice(0, length) + " …";
-    const rest = document.createElement("p");
-    rest.textContent = text;
-    details.append(summary, rest);
-    box.append(details);
+    const whole = document.createElement("p");
+    whole.textContent = text;
+    details.append(summary, whole);
+    details.addEventListener("toggle", () => label());
+    function label() {
+      summary.textContent = details.open ? "fold" : line.slice(0, FOLD).replace(/[\ud800-\udbff]$/, "") + " …";
+    }
+    label();
+    box.replaceChildren(details);
     return box;
   }
 
@@ -35,27 +37,24 @@
     const form = figure.querySelector("form");
     const body = figure.querySelector("tbody");
     const more = figure.querySelector(".more");
-    const heads = HEADS.filter((_, column) => grouped || ![1, 2, 6].includes(column));
-    const top = document.createElement("tr");
-    for (const head of heads) {
-      const name = document.createElement("th");
-      name.scope = "col";
-      name.textContent = head;
-      top.append(name);
-    }
-    figure.querySelector("thead").append(top);
-    let found = rows;
+    const said = (group) => (words[group] || []).join("\n");
+    // What is searched: both texts, the reason, the id, and what the teacher said.
+    const texts = rows.map((row) => [...row.slice(3), said(row[1])].join("\n").toLowerCase());
+    let found = [];
     let shown = 0;
 
-    function line([kept, group, rank, request, response, why, id]) {
+    function line(position) {
+      const [kept, group, rank, request, response, why, id] = rows[position];
       const row = document.createElement("tr");
       row.className = kept ? "kept" : "dropped";
       row.title = id;
-      const said = (words[group] || []).join("\n");
-      const cells = [cell(kept ? "kept" : "dropped", "verdict")];
-      if (grouped) cells.push(cell(group < 0 ? "" : String(group), "number"), cell(rank ? String(rank) : "", "number"));
-      cells.push(folded(request, 140), folded(response, 140), cell(why));
-      if (grouped) cells.push(folded(said, 120));
+      const cells = [cell("Verdict", kept ? "kept" : "dropped", "verdict")];
+      if (grouped) {
+        cells.push(cell("Cluster", group < 0 ? "" : String(group), "number"));
+        cells.push(cell("Rank", rank ? String(rank) : "", "number"));
+      }
+      cells.push(folded("Request", request), folded("Response", response), cell("Why", why, "why"));
+      if (grouped) cells.push(folded("The teacher's words", said(group)));
       row.append(...cells);
       return row;
     }
@@ -70,14 +69,15 @@
       const wanted = form.words.value.trim().toLowerCase();
       const kind = form.kind.value;
       const group = grouped ? form.group.value : "";
-      found = rows.filter(
-        (row) =>
-          (!kind || row[0] === Number(kind)) &&
-          (!group || row[1] === Number(group)) &&
-          (!wanted || [row[3], row[4], row[5], row[6]].some((text) => text.toLowerCase().includes(wanted))),
+      found = [...rows.keys()].filter(
+        (position) =>
+          (!kind || rows[position][0] === Number(kind)) &&
+          (!group || rows[position][1] === Number(group)) &&
+          (!wanted || texts[position].includes(wanted)),
       );
-      if (group) found = [...found].sort((a, b) => (a[2] || Infinity) - (b[2] || Infinity));
-      form.querySelector("output").textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} rows`;
+      if (group) found.sort((a, b) => (rows[a][2] || Infinity) - (rows[b][2] || Infinity));
+      const count = (number) => number.toLocaleString("en");
+      form.querySelector("output").textContent = `${count(found.length)} of ${count(rows.length)} rows`;
       body.replaceChildren();
       shown = 0;
       next();

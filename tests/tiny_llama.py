@@ -1,4 +1,4 @@
-"""A Llama of a few thousand weights with a tokenizer and a chat template, built on the spot: real files, no download."""
+"""A Llama of a few thousand weights with tokenizer and chat template, built on the spot: real files, no download."""
 
 from pathlib import Path
 

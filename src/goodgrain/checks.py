@@ -155,15 +155,15 @@ def check_labels(values: ArrayLike, *, n: int | None = None, classes: int | None
     return labels
 
 
-def check_positions(values: ArrayLike | None, *, n: int, name: str = "positions") -> Positions:
-    """An (m,) int64 array of distinct positions below n; None gives an empty one."""
+def check_positions(values: ArrayLike | None, *, n: int, name: str = "positions", distinct: bool = True) -> Positions:
+    """An (m,) int64 array of positions below n, each once unless they need not be distinct; None gives an empty one."""
     if values is None or np.size(np.asarray(values)) == 0:
         return np.empty(0, dtype=np.int64)
     positions = check_integers(name, values)
     outside = positions[(positions < 0) | (positions >= n)]
     if len(outside):
         raise InputError(f"{name} should be 0..{n - 1}; {outside[0]} is not.")
-    if len(np.unique(positions)) != len(positions):
+    if distinct and len(np.unique(positions)) != len(positions):
         raise InputError(f"{name} names a position twice. Give each once.")
     return positions
 

@@ -1,224 +1,262 @@
-"""How much a language model knows: accuracy on MMLU's questions, through the lm-eval harness."""
+"""How much a language model knows: its accuracy on MMLU's questions, through the lm-eval harness."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import contextlib
+import io
+import logging
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pc
-import pyarrow.json as pj
 import pyarrow.parquet as pq
 import torch
 
-from goodgrain.checks import check_count
+from goodgrain.checks import check_count, lookup
 from goodgrain.errors import InputError
+from goodgrain.learn.engine import Engine
 from goodgrain.models.chat_model import load_causal, quiet
 from goodgrain.models.encoders.encoder import library
 from goodgrain.pipelines.embed_model import fingerprint_of
+from goodgrain.pipelines.finetune_config import AUTO, PRECISIONS, uses_bf16
+from goodgrain.pipelines.mmlu_questions import LETTERS, check_shots, questions_fingerprint, read_mmlu, write_tasks
 from goodgrain.pipelines.monitor import Monitor, Silent
+from goodgrain.pipelines.pace import Pace
 from goodgrain.run import RunFolder
 
-COLUMNS = ("split", "subject", "question", "A", "B", "C", "D", "answer")
-_CHOICES = "ABCD"
-_TASK = "goodgrain_mmlu_"
-_READERS: dict[str, Callable[[Any], Any]] = {".parquet": pq.read_table, ".csv": pc.read_csv, ".jsonl": pj.read_json}
+ANSWERS = "answers.parquet"
+_METRICS = "metrics.json"
+_HUB = "mmlu"  # the harness's own task, whose questions come from the hub
+_HUB_SUBJECT = "mmlu_"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MmluResult:
     """What a model scored.
 
     Args:
         folder: the run folder.
-        accuracy: mean over questions.
-        standard_error: of it.
-        metrics: what metrics.json holds, accuracy by subject included.
+        metrics: what metrics.json holds.
     """
 
     folder: Path
-    accuracy: float
-    standard_error: float
     metrics: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        """Of all questions."""
+        return float(self.metrics["accuracy"])
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of it; None for one question."""
+        error: float | None = self.metrics["standard_error"]
+        return error
 
 
 def evaluate_mmlu(
-    model: str,
+    model: str | Path,
     *,
     output: str | Path,
     questions: str | Path | None = None,
     shots: int = 5,
     limit: int | None = None,
     batch_size: int = 8,
+    precision: str = AUTO,
     device: str = "auto",
     monitor: Monitor | None = None,
 ) -> MmluResult:
-    """Accuracy on MMLU (Hendrycks et al. 2021): the likeliest of " A" to " D" after examples of the same subject.
+    """Accuracy on MMLU (Hendrycks et al. 2021): after some examples, is the right one of " A" to " D" the likeliest?
+
+    The protocol is that of the lm-eval harness: examples are the first of the dev split of the same subject, no chat
+    format. Each subject is on the disk before the next begins, so that a run that was stopped goes on when it is called
+    again with the same arguments.
 
     Args:
-        model: a folder with a causal language model and its tokenizer, or its name on the hub.
-        output: the run folder.
-        questions: a Parquet, CSV or JSONL file with the columns split (test, dev), subject, question, A, B, C, D and
-            answer (a letter); None for the harness's own task, which asks the hub.
-        shots: examples before each question, the first of the subject's dev split.
-        limit: at most so many questions of each subject.
-        batch_size: questions at a time.
+        model: a folder with a causal language model and its tokenizer, or adapters, as a fine-tuning leaves them; or a
+            name on the hub. Weights are read as safetensors only.
+        output: the run folder: metrics.json, answers.parquet (each question's four log-likelihoods) and, of local
+            questions, tasks/ for the harness.
+        questions: a file as `goodgrain.pipelines.mmlu_questions.read_mmlu` takes it; None for those of the hub.
+        shots: examples before each question.
+        limit: at most so many questions of each subject, the first.
+        batch_size: prompts at a time.
+        precision: "float32", "bf16", or "auto": bf16 where the device can.
         device: "auto", "cpu" or "cuda".
         monitor: told what happens; silent by default.
 
     Returns:
-        The accuracy over all questions and by subject.
+        The metrics: accuracy as the mean over questions with its standard error, s / sqrt(n), and as the mean over
+        subjects; both of each subject; and how many prompts were longer than the model's room and lost their beginning.
 
     Raises:
-        InputError: a file without these columns, too few examples, or a model that cannot be loaded.
+        InputError: a file that holds no questions, too few examples, or a model that cannot be loaded.
+        UnknownName: no such precision.
         MissingExtra: lm-eval is not installed.
     """
+    watch = monitor or Silent()
     check_count("shots", shots, least=0)
+    check_count("batch_size", batch_size)
     if limit is not None:
         check_count("limit", limit)
-    lm_eval = library("lm_eval", "evaluate")
-    rows = None if questions is None else _read(Path(questions), shots)
+    lookup("precision", PRECISIONS, precision)
+    library("lm_eval", "evaluate")
+    subjects = None if questions is None else read_mmlu(questions)
+    if subjects is not None:
+        check_shots(subjects, shots)
+    engine = Engine(device)
+    bf16 = uses_bf16(precision, engine)
     table = {
-        "job": "evaluate mmlu",
-        "model": model,
-        "questions": questions,
+        "job": "evaluate-mmlu",
+        "model": str(model),
+        "questions": "hub" if questions is None else str(questions),
         "shots": shots,
         "limit": limit,
-        "fingerprint": {"model": fingerprint_of(model), "questions": None if rows is None else _digest(rows)},
+        "batch_size": batch_size,
+        "precision": "bf16" if bf16 else "float32",
+        "fingerprint": {
+            "model": fingerprint_of(model),
+            "questions": None if subjects is None else questions_fingerprint(subjects),
+        },
     }
-    watch = monitor or Silent()
-    with RunFolder(output, table) as run, quiet():
-        if not run.has("metrics.json"):
+    with RunFolder(output, table) as run:
+        if not run.has(_METRICS):
+            run.log("started")
+            folder = None if subjects is None else (run.folder / "tasks").resolve()
+            names = None if subjects is None or folder is None else write_tasks(folder, subjects, shots)
             watch.stage(f"loading {model}")
-            network, tokenizer = load_causal(model)
-            cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-            asked = library("lm_eval.models.huggingface", "evaluate").HFLM(
-                pretrained=network.to("cuda" if cuda else "cpu"), tokenizer=tokenizer, batch_size=batch_size
-            )
-            names = ["mmlu"] if rows is None else _write_tasks(run, rows)
-            watch.stage(f"asking the questions of {len(names) if rows is not None else 57} subjects")
-            with _offline(rows is not None):
-                manager = library("lm_eval.tasks", "evaluate").TaskManager(
-                    include_path=None if rows is None else str(run.path("tasks"))
-                )
-                found = lm_eval.simple_evaluate(
-                    model=asked, tasks=names, num_fewshot=shots, limit=limit, task_manager=manager, bootstrap_iters=0,
-                    log_samples=False,
-                )  # fmt: skip
-            run.write_json("metrics.json", _metrics(found))
-        metrics = run.read_json("metrics.json")
-    return MmluResult(Path(output), metrics["accuracy"], metrics["standard_error"], metrics)
+            network, tokenizer = load_causal(str(model))
+            network.to(engine.device, torch.bfloat16 if bf16 else torch.float32)
+            with _quiet():
+                asked = _language_model(network, tokenizer, batch_size)
+            rows = _ask_all(run, asked, folder, names, shots, limit, watch)
+            run.write_table(ANSWERS, {name: [row[name] for row in rows] for name in rows[0]})
+            run.write_json(_METRICS, mmlu_metrics(rows))
+            shutil.rmtree(run.folder / "subjects")
+            if folder is not None:
+                shutil.rmtree(folder / "cache", ignore_errors=True)
+            run.log("finished")
+        return MmluResult(Path(output), run.read_json(_METRICS))
 
 
-def _read(path: Path, shots: int) -> list[dict[str, str]]:
-    reader = _READERS.get(path.suffix)
-    if reader is None:
-        raise InputError(f"questions should be a {', '.join(_READERS)} file; {path} came.")
-    try:
-        table = reader(path)
-    except (OSError, pa.ArrowException) as reason:
-        raise InputError(f"{path} cannot be read: {reason}.") from reason
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        came = ", ".join(table.column_names)
-        raise InputError(f"{path} has no column {missing[0]!r}. Expected: {', '.join(COLUMNS)}; came: {came}.")
-    rows: list[dict[str, str]] = [
-        {name: "" if value is None else str(value) for name, value in row.items()}
-        for row in table.select(list(COLUMNS)).to_pylist()
-    ]
-    strange = next((row["answer"] for row in rows if row["answer"] not in tuple(_CHOICES)), None)
-    if strange is not None:
-        raise InputError(f"answers should be A, B, C or D; {strange!r} came.")
-    for subject in {row["subject"] for row in rows if row["split"] == "test"}:
-        there = sum(row["split"] == "dev" and row["subject"] == subject for row in rows)
-        if there < shots:
-            raise InputError(f"subject {subject!r} has {there} rows of split dev; shots={shots} needs as many.")
-    if not any(row["split"] == "test" for row in rows):
-        raise InputError(f"{path} has no rows of split test.")
+def mmlu_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy over all answers and by subject.
+
+    Args:
+        rows: one table for each question: subject, correct (0 or 1) and cut, whether its prompt was too long.
+
+    Returns:
+        accuracy (mean over questions), standard_error, accuracy_over_subjects (mean of the subjects' accuracies),
+        questions, prompts_cut, and subjects: the first two and the questions of each.
+
+    Example:
+        >>> rows = [{"subject": "a", "correct": right, "cut": False} for right in (1, 1, 0, 1)]
+        >>> metrics = mmlu_metrics([*rows, {"subject": "b", "correct": 0, "cut": True}])
+        >>> metrics["accuracy"], metrics["accuracy_over_subjects"], round(metrics["standard_error"], 4)
+        (0.6, 0.375, 0.2449)
+    """
+    by_subject: dict[str, list[int]] = {}
+    for row in rows:
+        by_subject.setdefault(row["subject"], []).append(row["correct"])
+    subjects = {name: _accuracy(correct) for name, correct in sorted(by_subject.items())}
+    return {
+        **_accuracy([row["correct"] for row in rows]),
+        "accuracy_over_subjects": math.fsum(one["accuracy"] for one in subjects.values()) / len(subjects),
+        "prompts_cut": sum(bool(row["cut"]) for row in rows),
+        "subjects": subjects,
+    }
+
+
+def _accuracy(correct: Sequence[int]) -> dict[str, Any]:
+    """Of 0s and 1s, the sample variance is m (1 - m) n / (n - 1)."""
+    n, mean = len(correct), sum(correct) / len(correct)
+    error = math.sqrt(mean * (1 - mean) / (n - 1)) if n > 1 else None
+    return {"accuracy": mean, "standard_error": error, "questions": n}
+
+
+def _ask_all(
+    run: RunFolder,
+    asked: Any,
+    folder: Path | None,
+    names: Mapping[str, str] | None,
+    shots: int,
+    limit: int | None,
+    watch: Monitor,
+) -> list[dict[str, Any]]:
+    """All answers, subject by subject; those of subjects that are done are read back."""
+    manager = library("lm_eval.tasks", "evaluate").TaskManager
+    with _quiet():
+        known = manager() if folder is None else manager(include_path=str(folder), include_defaults=False)
+        whole = _from_hub(known) if names is None else None
+    subjects = names or {name: name.removeprefix(_HUB_SUBJECT) for name in whole or ()}
+    watch.stage(f"asking the questions of {len(subjects)} subjects")
+    pace = Pace("subjects asked", len(subjects), watch)
+    rows: list[dict[str, Any]] = []
+    for name, subject in subjects.items():
+        part = f"subjects/{name}.parquet"
+        new = not run.has(part)
+        if new:
+            with _quiet():
+                task = known.load([name])["tasks"][name] if whole is None else whole[name]
+                answers = _ask(asked, name, task, subject, shots, limit)
+            run.write_table(part, {column: [row[column] for row in answers] for column in answers[0]})
+        rows += pq.read_table(run.folder / part).to_pylist()
+        pace.add(1, new=new)
     return rows
 
 
-def _write_tasks(run: RunFolder, rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """A task for each subject, as the harness reads it; questions lie beside it as data."""
-    names = []
-    for place, subject in enumerate(sorted({row["subject"] for row in rows})):
-        name = f"{_TASK}{place:02}_{re.sub('[^a-z0-9]+', '_', subject.lower())}"
-        files = {}
-        for split in ("test", "dev"):
-            own = [row for row in rows if (row["split"], row["subject"]) == (split, subject)]
-            lines = [json.dumps({**row, "place": _CHOICES.index(row["answer"])}, ensure_ascii=False) for row in own]
-            if lines:
-                files[split] = str(run.write_text(f"tasks/{name}-{split}.jsonl", "\n".join(lines) + "\n").resolve())
-        if "test" not in files:
-            continue
-        task = {
-            "task": name,
-            "dataset_path": "json",
-            "dataset_kwargs": {"data_files": files, "cache_dir": str(run.path("tasks/cache").resolve())},
-            "test_split": "test",
-            "output_type": "multiple_choice",
-            "description": f"The following are multiple choice questions (with answers) about {_spoken(subject)}.\n\n",
-            "doc_to_text": "{{question.strip()}}\nA. {{A}}\nB. {{B}}\nC. {{C}}\nD. {{D}}\nAnswer:",
-            "doc_to_choice": list(_CHOICES),
-            "doc_to_target": "place",
-            "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-        }
-        if "dev" in files:
-            task |= {"fewshot_split": "dev", "fewshot_config": {"sampler": "first_n"}}
-        # JSON is YAML: nothing of a subject's name can end a line of it early
-        run.write_text(f"tasks/{name}.yaml", json.dumps(task, ensure_ascii=True))
-        names.append(name)
-    return names
-
-
-def _spoken(subject: str) -> str:
-    """A subject's name as text: braces would be a template."""
-    return re.sub(r"[{}%#\n]", " ", subject.replace("_", " "))
-
-
-def _metrics(found: Mapping[str, Any]) -> dict[str, Any]:
-    subjects, right, total = {}, 0.0, 0
-    for name, scores in found["results"].items():
-        if name not in found.get("n-samples", {}):
-            continue  # a group of tasks
-        count = int(found["n-samples"][name]["effective"])
-        accuracy = float(scores["acc,none"])
-        plain = re.sub(rf"^(?:{_TASK}\d\d_|mmlu_)", "", name)
-        subjects[plain] = {"accuracy": accuracy, "questions": count}
-        right, total = right + accuracy * count, total + count
-    mean = right / total
-    return {
-        "accuracy": mean,
-        "standard_error": float(np.sqrt(mean * (1 - mean) / total)),
-        "questions": total,
-        "subjects": dict(sorted(subjects.items())),
-    }
-
-
-def _digest(rows: Sequence[Mapping[str, str]]) -> str:
-    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def _offline(wanted: bool) -> Iterator[None]:
-    """Local questions need no hub: without this the harness asks it whether a dataset has changed."""
-    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-    before = {name: os.environ.get(name) for name in names}
-    if wanted:
-        os.environ.update(dict.fromkeys(names, "1"))
+def _from_hub(known: Any) -> dict[str, Any]:
     try:
-        yield
+        tasks: dict[str, Any] = known.load([_HUB])["tasks"]
+    except (OSError, ValueError, KeyError) as reason:
+        first = str(reason).strip().splitlines() or [type(reason).__name__]
+        raise InputError(
+            f"MMLU cannot be had from the hub: {first[0].rstrip('.')}. Give questions, a local file with them."
+        ) from reason
+    return tasks
+
+
+def _ask(asked: Any, name: str, task: Any, subject: str, shots: int, limit: int | None) -> list[dict[str, Any]]:
+    task.set_config(key="num_fewshot", value=shots)
+    found = library("lm_eval", "evaluate").evaluate(
+        lm=asked, task_dict={"tasks": {name: task}, "groups": {}}, limit=limit, bootstrap_iters=0, log_samples=True
+    )
+    rows = []
+    for sample in sorted(found["samples"][name], key=lambda sample: int(sample["doc_id"])):
+        likelihoods = [float(likelihood) for likelihood, _ in sample["filtered_resps"]]
+        prompt, choice = sample["arguments"][0]
+        rows.append(
+            {
+                "subject": subject,
+                "row": int(sample["doc_id"]),
+                "question": str(sample["doc"]["question"]),
+                "answer": LETTERS[int(sample["target"])],
+                "chosen": LETTERS[max(range(len(LETTERS)), key=likelihoods.__getitem__)],
+                "correct": int(sample["acc"]),
+                "cut": len(asked.tok_encode(prompt + choice)) > asked.max_length + 1,
+                **{f"log_likelihood_{letter}": one for letter, one in zip(LETTERS, likelihoods, strict=True)},
+            }
+        )
+    return rows
+
+
+def _language_model(network: Any, tokenizer: Any, batch_size: int) -> Any:
+    """The harness's view of a model."""
+    base: Any = library("lm_eval.models.huggingface", "evaluate").HFLM
+    return base(pretrained=network, tokenizer=tokenizer, batch_size=batch_size)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The harness draws progress bars on standard error that it has no switch for, and logs what it is asked."""
+    log = logging.getLogger("lm_eval")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with quiet(), contextlib.redirect_stderr(io.StringIO()):
+            yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        log.setLevel(level)

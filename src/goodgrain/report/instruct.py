@@ -22,7 +22,7 @@ from goodgrain.report.plots import histogram
 __all__ = ["Answers", "Cost", "InstructFacts", "Other", "instruct_report"]
 
 _LONGEST = 1500  # characters of a listed text: the page has to stay small enough to be opened
-_CELL = 300
+_CELL = 200
 _PROBLEMS = 100
 _SURE = 0.01  # a chi-square test that is less likely by chance speaks of bias
 _STATES = {
@@ -252,11 +252,11 @@ def _copies(facts: InstructFacts) -> list[Block]:
     said = f"Rows that say the same as an earlier one, spaces aside: {facts.exact_copies:,}. "
     said += f"Rows that are nearly the same by their embeddings: {facts.near_copies:,}."
     rows = [
-        (_kind(copy, original), beginning(copy, _CELL), beginning(original, _CELL), f"{like:.3f}")
+        (beginning(copy, _CELL), beginning(original, _CELL), f"{like:.3f}", _kind(copy, original))
         for copy, original, like in facts.copies
     ]
-    header = ("Copy", "Row", "Repeats", "Likeness")
-    return _with_table(said, header, rows, "Some pairs, the most alike first.", {3})
+    header = ("Row", "Repeats", "Likeness", "Copy")
+    return _with_table(said, header, rows, "Some pairs, the most alike first.", {2, 3})
 
 
 def _kind(copy: str, original: str) -> str:

@@ -45,7 +45,7 @@ def position_bias(won: ArrayLike, expected: ArrayLike) -> PositionBias | None:
     """
     bins: list[list[float]] = []
     wanted = 0.0
-    for count, share in zip(np.asarray(won, dtype=float), np.asarray(expected, dtype=float), strict=True):
+    for count, share in zip(np.asarray(won).tolist(), np.asarray(expected).tolist(), strict=True):
         if not bins or wanted >= _LEAST_EXPECTED:
             bins.append([0.0, 0.0])
         bins[-1][0] += count

@@ -31,9 +31,11 @@ SCORE_AGAIN = "An earlier answer could not be read: {problem} Write nothing but 
 _LIKELY_TOKENS = 4
 _LONGER = 4
 _MARKUP = re.compile(r"[*_`$\\]")
+_BETWEEN = r"[^\w-]*"  # a "-" might be a minus
 _SCORE = re.compile(
-    r"\W*(?:(?:the|my|final|overall|total|quality|is|of|a|score|rating|answer|response|i|give|it|would)\b\W*)*"
-    r"(?P<minus>-\s*)?(?P<score>\d+(?:[.,]\d+)?)\s*(?:(?:/|out\s+of)\s*(?P<of>\d+))?\s*(?:points?|stars?)?\W*",
+    rf"(?:-\s+(?=[A-Za-z]))?{_BETWEEN}"
+    rf"(?:(?:the|my|final|overall|total|quality|is|of|a|score|rating|answer|response|i|give|it|would)\b{_BETWEEN})*"
+    r"(?P<score>\d+(?:[.,]\d+)?)\s*(?:(?:/|out\s+of)\s*(?P<of>\d+))?\s*(?:points?|stars?)?\W*",
     re.IGNORECASE,
 )
 
@@ -129,7 +131,7 @@ def parse_score(text: str, *, truncated: bool = False) -> Score:
     if found["of"] not in (None, "5"):
         return Score(None, "the score is on another scale.")
     value = float(found["score"].replace(",", "."))
-    if found["minus"] or value > 5:
+    if value > 5:
         return Score(None, "the score is not from 0 to 5.")
     return Score(value)
 

@@ -71,6 +71,7 @@ def test_rows_by_position_and_back_again(kind, tmp_path):
     data = read_instructions(WRITERS[kind](ROWS, tmp_path / f"set.{kind}"))
     assert (len(data), data.layout, data.problems) == (4, "alpaca", ())
     assert data.row(0) == ("Add.\n\n2, 2", "4")
+    assert data.rows([2, 2]) == [data.row(2)] * 2
     assert data.rows([2, 1]) == [("Say it.", "It.\nAgain."), ("Näme ein Tier.", ROWS[1]["output"])]
     assert [row for _, block in data.blocks(3) for row in block] == data.rows(range(4))
     assert data.messages(0) == [{"role": "user", "content": "Add.\n\n2, 2"}, {"role": "assistant", "content": "4"}]
@@ -79,6 +80,11 @@ def test_rows_by_position_and_back_again(kind, tmp_path):
     assert raw(target) == [raw(data.path)[3], raw(data.path)[0]]
     again = read_instructions(target)
     assert again.ids.tolist() == [data.ids[2], data.ids[0]], "the copy is now alone, and has the first one's id"
+
+
+def test_positions_that_are_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"positions should be 0..3; 4 is not."):
+        read_instructions(as_json(ROWS, tmp_path / "set.json")).rows([0, 4])
 
 
 def test_the_same_content_has_the_same_ids_in_every_format(tmp_path):

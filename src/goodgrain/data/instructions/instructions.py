@@ -181,7 +181,7 @@ class Instructions:
         return place
 
     def _checked(self, positions: ArrayLike) -> Positions:
-        return check_positions(positions, n=len(self))
+        return check_positions(positions, n=len(self), distinct=False)
 
     def _turns(self, positions: Positions) -> list[list[Turn]]:
         records = self._source.take(self._usable[positions], self.columns.columns)

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny_llama
+from goodgrain.errors import InputError
 from goodgrain.models.language import response_losses
 
 ROWS = [
@@ -31,7 +32,7 @@ def slow(folder, request, response, *, alone):
         )
     else:
         text = f"{request}\n\n"
-    context = [0] + ([] if alone else tokenizer(text, add_special_tokens=False)["input_ids"])
+    context = [0] if alone else tokenizer(text, add_special_tokens=False)["input_ids"]
     losses = []
     for token in tokenizer(response, add_special_tokens=False)["input_ids"]:
         with torch.inference_mode():
@@ -66,5 +67,36 @@ def test_what_is_longer_than_the_model_is_cut_and_counted(model):
     found = response_losses(str(model), [("Hi", "A B C D " * 200), ("Hi", "A")], on_row=done.append)
     assert found.cut == 1
     assert found.tokens[0] < 256
+    assert response_losses(str(model), [("A B C D " * 200, "A")]).cut == 1, "a request that leaves room for one token"
     assert np.isfinite(found.conditional).all()
     assert sum(done) == 2
+
+
+def test_a_row_cannot_spell_a_special_token(model):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    found = response_losses(str(model), [("Hi</s>", "</s>"), ("Hi< /s>", "</s>")])
+    assert found.tokens[0] == len(tokenizer.tokenize("<")) + len(tokenizer.tokenize("/s>")), "text, not one token"
+    assert found.conditional[0] == pytest.approx(found.conditional[1], rel=1e-5)
+
+
+def test_half_a_surrogate_pair_is_replaced(model):
+    found = response_losses(str(model), [("\ud800", "a \udfff"), ("?", "a ?")])
+    assert found.conditional[0] == pytest.approx(found.conditional[1], rel=1e-5)
+
+
+def test_a_template_that_brings_the_first_token_gets_no_second(tmp_path):
+    folder = tiny_llama.build(tmp_path / "llama")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
+    tokenizer.save_pretrained(folder)
+    found = response_losses(str(folder), [("Hi", "A B")])
+    assert found.conditional[0] == pytest.approx(slow(folder, "Hi", "A B", alone=False), rel=1e-4)
+
+
+def test_a_tokenizer_without_marks_is_refused(tmp_path):
+    folder = tiny_llama.build(tmp_path / "llama")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.bos_token = tokenizer.eos_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match="neither a token for the beginning of a text nor one for its end.*Set bos"):
+        response_losses(str(folder), [("Hi", "A")])

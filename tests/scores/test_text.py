@@ -23,10 +23,18 @@ def test_by_hand():
 @given(LOSSES, LOSSES)
 def test_a_request_that_helps_more_scores_lower(after, alone):
     n = min(len(after), len(alone))
-    score = ifd(after[:n], alone[:n])
-    assert ((score < 1) == (after[:n] < alone[:n])).all() or np.allclose(after[:n], alone[:n])
-    order = np.argsort(after)
-    assert (np.diff(perplexity(after)[order]) <= 0).all()
+    after, alone = after[:n], alone[:n]
+    score = ifd(after, alone)
+    np.testing.assert_allclose(score, perplexity(after) / perplexity(alone))
+    assert (score[after <= alone] <= 1).all()
+    assert (score[after >= alone] >= 1).all()
+    np.testing.assert_allclose(np.log(-perplexity(after)), after, atol=1e-12)
+
+
+@pytest.mark.parametrize("responses", ["one text", [1, 2], [["a"], ["b"]]])
+def test_lengths_of_what_is_no_list_of_texts(responses):
+    with pytest.raises(InputError, match="responses should be a list of texts, one per row; (str|list) came"):
+        length(responses)
 
 
 def test_losses_that_are_none():

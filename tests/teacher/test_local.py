@@ -19,6 +19,13 @@ def test_by_hand():
     assert found.winning_places.sum() == 0
 
 
+def test_infinite_scores_are_compared_like_others():
+    best = rank_by_score([[0, 1, 2]], [np.inf, -np.inf, 1.0]).clusters[0]
+    assert best.ranking.order == (0, 2, 1)
+    limited = rank_by_score([[0, 1, 2]], [np.inf, -np.inf, 1.0], most=1.0).clusters[0]
+    assert (limited.ranking.order, limited.ranking.dropped) == ((2, 1), (0,))
+
+
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=8))
 def test_the_best_of_each_cluster(scores):
     cluster = rank_by_score([range(len(scores))], scores).clusters[0]
@@ -29,5 +36,7 @@ def test_the_best_of_each_cluster(scores):
 def test_positions_outside_are_refused():
     with pytest.raises(InputError, match="positions"):
         rank_by_score([[0, 3]], [1.0, 2.0])
+    with pytest.raises(InputError, match="cluster 1 is empty. Leave it out"):
+        rank_by_score([[0], []], [1.0])
     with pytest.raises(InputError, match="scores should have one axis"):
         rank_by_score([[0]], [[1.0]])

@@ -1,5 +1,7 @@
 """Scores of single rows: what is asked, and how answers are read."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -53,6 +55,10 @@ UNREAD = [
     "6",
     "5.5",
     "-1",
+    "\u22122",
+    "Score: \u20131",
+    "1,000",
+    "4%",
     "Score: - 2",
     "8/10",
     "Score: 4 out of 10",
@@ -84,6 +90,13 @@ def test_what_is_no_score(text):
 
 def test_an_answer_that_was_cut_is_no_score():
     assert parse_score("Score: 4", truncated=True).problem == "the answer was cut off."
+
+
+@pytest.mark.parametrize("end", ["x", "/ x", "out of x", "stars x"])
+def test_a_long_run_of_spaces_is_read_once(end):
+    started = time.perf_counter()
+    assert parse_score(f"Score: 4{' ' * 20_000}{end}").value is None
+    assert time.perf_counter() - started < 1  # a cubic reader took a minute for 2,000
 
 
 @given(st.text() | st.from_regex(r"[Score: 0-9./,\n-]{0,12}"))

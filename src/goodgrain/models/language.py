@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from goodgrain.models.chat_model import load_causal
+from goodgrain.errors import InputError
+from goodgrain.models.chat_model import ChatModel, load_causal
 
-_TEMPLATE = "{request}\n\n"  # of a model without a chat format
+_TEMPLATE = "{instruction}\n\n"  # of a model without a chat format
 _PLACES = 2048  # of a model that does not say how many it has
 _TOKENS = 4096  # of a batch, padding included
 
@@ -45,7 +47,8 @@ def response_losses(
 
     Both are taken over the same tokens: those of the response, and of the room that the request leaves. Alone, a
     response follows the mark at the beginning of a text, or the end mark where the model has none. Rows of like length
-    go through the model together; padding does not count.
+    go through the model together; padding does not count. Special tokens that a row spells out, such as "</s>", are
+    read as text.
 
     Args:
         model: a folder with a causal language model, or its name on the hub.
@@ -57,20 +60,26 @@ def response_losses(
         ResponseLosses.
 
     Raises:
-        InputError: the model cannot be loaded.
+        InputError: the model cannot be loaded, or marks neither beginning nor end of a text.
         MissingExtra: transformers is not installed.
     """
     network, tokenizer = load_causal(model, device)
     room = getattr(network.config.get_text_config(), "max_position_embeddings", None) or _PLACES
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if start is None:
+        raise InputError(
+            f"the tokenizer of {model} has neither a token for the beginning of a text nor one for its end, so that a "
+            "response alone has nothing to follow. Set bos_token in its tokenizer_config.json."
+        )
+    chat = ChatModel(network, tokenizer, None if tokenizer.chat_template else _TEMPLATE)
     n = len(rows)
     after, before = np.full(n, np.nan), np.full(n, np.nan)
     counts, cut = np.zeros(n, dtype=np.int64), 0
     pairs = []
     for request, response in rows:
-        context = [start, *_ids(tokenizer, _put(tokenizer, request))][: room - 1]
-        answer = _ids(tokenizer, response)
-        cut += len(context) + len(answer) > room
+        whole, answer = chat.prompt(_encodable(request)), _ids(tokenizer, _encodable(response))
+        cut += len(whole) + len(answer) > room
+        context = whole[: room - 1]
         pairs.append((context, answer[: room - len(context)]))
     counts[:] = [len(answer) for _, answer in pairs]
     for columns, kind in ((after, "after"), (before, "alone")):
@@ -83,17 +92,14 @@ def response_losses(
     return ResponseLosses(after, before, counts, cut)
 
 
-def _put(tokenizer: object, request: str) -> str:
-    """A request in the model's own chat format, where it has one."""
-    if not getattr(tokenizer, "chat_template", None):
-        return _TEMPLATE.format(request=request)
-    turn = [{"role": "user", "content": request}]
-    text: str = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)  # type: ignore[attr-defined]
-    return text
+def _encodable(text: str) -> str:
+    """JSON can spell half of a surrogate pair, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
-def _ids(tokenizer: object, text: str) -> list[int]:
-    return [int(token) for token in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]  # type: ignore[operator]
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    found = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+    return [int(token) for token in found]
 
 
 def _batches(texts: Sequence[tuple[list[int], list[int]]]) -> list[NDArray[np.int64]]:

@@ -25,7 +25,15 @@ _TEXT = 2000  # characters of a listed text
 _PAIRS = 20
 _BLOCK = 2048
 
-_TITLES = {"cluster": "FP-Instruction", "sample_wise": "Sample-wise scoring", "list": "The list"}
+_TITLES = {
+    "cluster": "FP-Instruction",
+    "sample_wise": "Sample-wise scoring",
+    "list": "The list",
+    "random": "A random choice, a baseline,",
+    "longest": "The longest responses, a baseline,",
+    "ifd": "Instruction-following difficulty, a baseline,",
+    "perplexity": "Perplexity, a baseline,",
+}
 
 
 def write_report(run: RunFolder, outcome: Outcome, metrics: Mapping[str, Any]) -> None:
@@ -77,7 +85,8 @@ def _listed(outcome: Outcome, rng: np.random.Generator) -> Positions:
         return np.sort(rng.choice(n, _ROWS, replace=False))
     order = rng.permutation(len(outcome.clusters.members))
     ends = np.cumsum(outcome.clusters.sizes[order])
-    return np.sort(np.concatenate([outcome.clusters.members[number] for number in order[ends <= _ROWS]]))
+    chosen = order[: max(1, int((ends <= _ROWS).sum()))]
+    return np.sort(np.concatenate([outcome.clusters.members[number] for number in chosen]))
 
 
 def _rows(outcome: Outcome, listed: Positions) -> list[Row]:
@@ -112,7 +121,9 @@ def _said(words: tuple[str, ...], shown: tuple[tuple[int, ...], ...]) -> str:
     for text, order in zip(words, shown, strict=True):
         told.append(text[:_TEXT])
         if order != tuple(range(len(order))):
-            told.append("shown in the order of the file's rows " + ", ".join(str(row + 1) for row in order))
+            told.append(
+                "(shown were, as [1], [2], ..., the cluster's rows " + ", ".join(str(row + 1) for row in order) + ")"
+            )
     return "\n".join(told)
 
 

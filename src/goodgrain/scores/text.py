@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goodgrain.checks import check_scores
+from goodgrain.errors import InputError
 
 
 def length(responses: ArrayLike) -> NDArray[np.float64]:
@@ -17,11 +18,17 @@ def length(responses: ArrayLike) -> NDArray[np.float64]:
     Returns:
         (n,) 0 or more.
 
+    Raises:
+        InputError: something that is no row of texts.
+
     Example:
         >>> length(["no", "yes, because"])
         array([ 2., 12.])
     """
-    return np.array([len(text) for text in np.asarray(responses, dtype=object)], dtype=np.float64)
+    texts = np.asarray(responses, dtype=object)
+    if texts.ndim != 1 or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"responses should be a list of texts, one per row; {type(responses).__name__} came.")
+    return np.array([len(text) for text in texts], dtype=np.float64)
 
 
 def ifd(conditional: ArrayLike, alone: ArrayLike) -> NDArray[np.float64]:

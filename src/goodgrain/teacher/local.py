@@ -28,7 +28,7 @@ def rank_by_score(
         ClusterRankings, as a teacher's. Ties go to the row that comes first.
 
     Raises:
-        InputError: scores that are not one per row, or positions outside of them.
+        InputError: scores that are not one per row, positions outside of them, or an empty cluster.
 
     Example:
         >>> rank_by_score([[0, 1, 2]], [0.5, 0.9, 1.2], most=1.0).clusters[0].ranking.order
@@ -38,13 +38,16 @@ def rank_by_score(
     if values.ndim != 1:
         raise InputError(f"scores should have one axis; their shape is {values.shape}.")
     limit = np.inf if most is None else most
+    sizes = [np.size(rows) for rows in clusters]
+    if 0 in sizes:
+        raise InputError(f"cluster {sizes.index(0)} is empty. Leave it out.")
     ranked = [_rank(values[check_positions(rows, n=len(values))], limit, score) for rows in clusters]
     none = np.zeros(0)
     return ClusterRankings(tuple(ranked), none.astype(np.int64), none, 0, 0, 0)
 
 
 def _rank(values: np.ndarray[tuple[int], np.dtype[np.float64]], most: float, score: str) -> ClusterRanking:
-    good = np.nan_to_num(values, nan=np.inf) <= most if np.isfinite(most) else ~np.isnan(values)
+    good = ~np.isnan(values) & ~(values > most)
     order = [int(row) for row in np.argsort(-values, kind="stable") if good[row]]
     left_out = tuple(int(row) for row in np.flatnonzero(~good))
     words = f"{score}: " + ", ".join(f"[{row + 1}] {value:.4g}" for row, value in enumerate(values))

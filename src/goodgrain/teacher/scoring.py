@@ -31,11 +31,12 @@ SCORE_AGAIN = "An earlier answer could not be read: {problem} Write nothing but 
 _LIKELY_TOKENS = 4
 _LONGER = 4
 _MARKUP = re.compile(r"[*_`$\\]")
-_BETWEEN = r"[^\w-]*"  # a "-" might be a minus
+_BETWEEN = r"[^\w\u2212\u2013-]*"  # a "-" might be a minus
 _SCORE = re.compile(
     rf"(?:-\s+(?=[A-Za-z]))?{_BETWEEN}"
     rf"(?:(?:the|my|final|overall|total|quality|is|of|a|score|rating|answer|response|i|give|it|would)\b{_BETWEEN})*"
-    r"(?P<score>\d+(?:[.,]\d+)?)\s*(?:(?:/|out\s+of)\s*(?P<of>\d+))?\s*(?:points?|stars?)?\W*",
+    # 1,000 is no decimal; spaces belong to what follows them, so that a long run of them is read once
+    r"(?P<score>\d+(?:\.\d+|,\d{1,2})?)(?:\s*(?:/|out\s+of)\s*(?P<of>\d+))?(?:\s*(?:points?|stars?))?[^\w%]*",
     re.IGNORECASE,
 )
 

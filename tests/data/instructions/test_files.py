@@ -130,13 +130,14 @@ def test_lines_of_any_kind(tmp_path):
 
 def test_what_is_empty_or_of_another_type_is_told(tmp_path):
     rows = [{"prompt": "p", "response": "r"}, {"prompt": "p", "response": " "}, {"prompt": None, "response": "r"}]
-    rows += [{"prompt": "p", "response": 3}, {"prompt": "p"}]
+    rows += [{"prompt": "p", "response": 3}, {"prompt": "p"}, {"prompt": "\ud800", "response": "r"}]
     data = read_instructions(as_json(rows, tmp_path / "set.json"))
     assert [(problem.row, problem.reason) for problem in data.problems] == [
         (1, "response is empty."),
         (2, "prompt should be text; nothing came."),
         (3, "response should be text; a value of type int came."),
         (4, "response should be text; nothing came."),
+        (5, "a text of the row holds half a character (a lone surrogate)."),
     ]
 
 

@@ -263,7 +263,10 @@ def _own_ids(ids: list[str], column: str | None) -> NDArray[np.str_] | None:
 
 def _digest(turns: Sequence[Turn]) -> int:
     said = "\x1e".join(f"{role}\x1f{normal(content)}" for role, content in turns)
-    return int.from_bytes(hashlib.sha256(said.encode("utf-8", "replace")).digest()[:8], "big")
+    try:
+        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big")
+    except UnicodeEncodeError as reason:
+        raise Unusable("a text of the row holds half a character (a lone surrogate).") from reason
 
 
 def _pair(turns: Sequence[Turn]) -> tuple[str, str]:

@@ -94,9 +94,7 @@ def selections(asked: argparse.Namespace, count: int) -> Sets:
     return {
         "vanilla": None,
         "all": everything,
-        "lima": part(
-            read_instructions(source() / "lima_1022.parquet"), np.arange(min(count, 1000)), asked.work / "lima"
-        ),
+        "lima": part(lima, np.arange(min(count, 1000)), asked.work / "6.4-lima"),
         "alpagasus": part(alpaca(), filtered, asked.work / "6.4-alpagasus"),
         "fp-instruction": chosen,
     }

@@ -67,3 +67,25 @@ def test_a_kill_between_two_writes_leaves_a_folder_that_opens(tmp_path):
         run.write_table("selection.parquet", {"id": ["a", "b"], "order": [0, None]})
     assert json.loads((tmp_path / "log.jsonl").read_text())["event"] == "started"
     assert pq.read_table(tmp_path / "selection.parquet").column("order").to_pylist() == [0, None]
+
+
+def test_some_settings_are_open_until_a_file_is_there(tmp_path):
+    def claim(config):
+        return RunFolder(tmp_path / "run", config, open_until="answers", may_change=("teacher", "ask.tokens"))
+
+    with claim({"data": "a", "teacher": "x", "ask": {"tokens": 512}}):
+        pass
+    with claim({"data": "a", "teacher": "y", "ask": {"tokens": 64}}) as run:
+        assert 'teacher = "y"' in (run.folder / "config.toml").read_text()
+    with (
+        pytest.raises(InputError, match="its data is 'a', this one asks for 'b'"),
+        claim({"data": "b", "teacher": "y"}),
+    ):
+        pass
+    with claim({"data": "a", "teacher": "y", "ask": {"tokens": 64}}) as run:
+        run.write_text("answers", "paid")
+    with (
+        pytest.raises(InputError, match="its ask.tokens is 64, this one asks for 32"),
+        claim({"data": "a", "teacher": "y", "ask": {"tokens": 32}}),
+    ):
+        pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,14 +34,20 @@ class RunFolder:
     Args:
         folder: where the run lives; made if it is not there.
         config: all that was asked, defaults included: values that TOML can hold, nested in tables.
+        open_until: a file before whose appearance the settings in `may_change` are not settled, such as the first
+            answer that was paid for.
+        may_change: names of settings, those in tables with a point ("prune.seed").
 
     Raises:
         InputError: the folder holds another run or other files, or is being worked in.
     """
 
-    def __init__(self, folder: str | Path, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: str | Path, config: Mapping[str, Any], *, open_until: str = "", may_change: Collection[str] = ()
+    ) -> None:
         self.folder = Path(folder)
         self.config = _plain(config)
+        self._open_until, self._may_change = open_until, may_change
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -85,7 +91,11 @@ class RunFolder:
             there = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
             raise InputError(f"{path} cannot be read: {reason}. Give another folder.") from reason
-        for name, ours, theirs in _differences(self.config, there):
+        changed = list(_differences(self.config, there))
+        if changed and not self.has(self._open_until) and all(name in self._may_change for name, _, _ in changed):
+            self.write_text(CONFIG, tomli_w.dumps(self.config))
+            return
+        for name, ours, theirs in changed:
             raise InputError(
                 f"{self.folder} holds another run: its {name} is {theirs}, this one asks for {ours}. "
                 "Give another folder, or repeat the command that made it."

@@ -253,7 +253,9 @@ SERVED = {"model": "scripted", "api_key_env": None, "input_usd": 1.0, "output_us
 
 def test_a_dry_run_sends_nothing(data, tmp_path):
     with serving(lambda place, body: chat(by_quality(body))) as server:
+        other = select(data, tmp_path / "run", teacher=server.url, dry_run=True, max_tokens=64, **SERVED).metrics
         told = select(data, tmp_path / "run", teacher=server.url, dry_run=True, **SERVED).metrics
+        assert other["most_usd"] < told["most_usd"], "what is asked may change as long as nothing was"
         assert server.bodies == []
         assert (told["requests"], told["cached"]) == (SIDES, 0)
         assert 0 < told["likely_usd"] < told["most_usd"]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from goodgrain.checks import Positions, check_embeddings
 from goodgrain.data.instructions import Instructions, find_copies, read_instructions
 from goodgrain.errors import InputError, UnknownName
-from goodgrain.pipelines.instruct_choose import ANSWERS, Task, beside, choose, rehearse
+from goodgrain.pipelines.instruct_choose import ANSWERS, ASKED, Task, beside, choose, rehearse
 from goodgrain.pipelines.instruct_config import METHODS, OFFLINE, InstructConfig
 from goodgrain.pipelines.instruct_embedders import find_embedder
 from goodgrain.pipelines.instruct_report import write_report
@@ -148,7 +148,7 @@ def instruct(
             "embedder": None if embedder is None else embedder.identity,
         },
     }
-    with RunFolder(output, table) as run:
+    with RunFolder(output, table, open_until=ANSWERS, may_change=ASKED) as run:
         run.log("started", rows=n, problems=len(instructions.problems), dry_run=dry_run)
         if asked.needs_embeddings and x is None:
             x = embed_instructions(

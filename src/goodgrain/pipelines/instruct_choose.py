@@ -27,6 +27,10 @@ from goodgrain.teacher import ChatRequest, Client, ClusterRankings, CostCap, Tea
 from goodgrain.teacher.local import rank_by_score
 
 ANSWERS = "answers.sqlite"
+_RANKING = "criteria permutations malformed max_tokens max_characters temperature least_score compare"
+ASKED = ("teacher", "model", "truth", *(f"instruct.{name}" for name in _RANKING.split()))
+"""What may change after a dry run, until the first answer is there."""
+
 _PROMPTS_SHOWN = 20  # of a dry run
 _IFD_MOST = 1.0  # above it the request makes the response less likely: the two do not belong together
 
@@ -205,7 +209,10 @@ def rehearse(task: Task) -> dict[str, Any]:
     shown = itertools.islice(_requests(task), _PROMPTS_SHOWN)
     lines = [json.dumps(_shown(request), ensure_ascii=False) for request in shown]
     task.run.write_text("prompts.jsonl", "\n".join(lines) + "\n")
-    with client_of(task) as client:
+    assert isinstance(task.teacher, str)
+    assert task.model is not None
+    there = task.run.folder / ANSWERS
+    with open_client(task.teacher, task.model, task.access, there if there.exists() else Path(":memory:")) as client:
         return asdict(client.estimate(_requests(task)))
 
 

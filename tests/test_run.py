@@ -79,7 +79,7 @@ def test_some_settings_are_open_until_a_file_is_there(tmp_path):
         assert 'teacher = "y"' in (run.folder / "config.toml").read_text()
     with (
         pytest.raises(InputError, match="its data is 'a', this one asks for 'b'"),
-        claim({"data": "b", "teacher": "y"}),
+        claim({"data": "b", "teacher": "y", "ask": {"tokens": 64}}),
     ):
         pass
     with claim({"data": "a", "teacher": "y", "ask": {"tokens": 64}}) as run:

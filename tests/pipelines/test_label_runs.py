@@ -203,6 +203,12 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path):
     ):
         refused(sentence, begin, POOL, tmp_path, **{**arguments, **changes})
     refused("holds another run: its fingerprint.data is", begin, pictures(36, 5), tmp_path, **arguments)
+    other = {**arguments, "embeddings": arguments["embeddings"] + 1}
+    refused("holds another run: its fingerprint.embeddings is", begin, POOL, tmp_path, **other)
+    given = {name: arguments[name] for name in ("embeddings", "test_embeddings", "test") if name in arguments}
+    given["embeddings"] = other["embeddings"]
+    sentence = "the embeddings are not those that this run was begun with. Bring them back"
+    refused(sentence, Labeling.open, tmp_path, data=POOL, **given)
 
 
 def test_a_second_process_is_refused(tmp_path):

@@ -105,20 +105,10 @@ class Images:
             "classes": list(self.classes),
             "embeddings": _place(embeddings),
             "test_embeddings": _place(test_embeddings),
-            "fingerprint": self._fingerprint(),
         }
 
-    def check_same(self, fingerprint: Mapping[str, str]) -> None:
-        """Refuse data that changed since the run was begun."""
-        now = self._fingerprint()
-        for name, told in fingerprint.items():
-            if now.get(name) != told:
-                raise InputError(
-                    f"the images of {name} are not those that this run was begun with. Bring them back, or begin a "
-                    "new run with their labels as known labels."
-                )
-
-    def _fingerprint(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, str]:
+        """Digests of the images."""
         found = {"data": self.pool.fingerprint()}
         return found if self.test is None else {**found, "test": self.test.fingerprint()}
 
@@ -259,6 +249,25 @@ def _known_name(known: Known) -> str | None:
     if isinstance(known, Mapping):
         return f"{len(known)} labels{IN_MEMORY}"
     return OWN if known == OWN else _place(known)
+
+
+def check_same(told: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse data that changed since a run was begun.
+
+    Args:
+        told: digests by name, as the run has them.
+        now: those of what is there.
+
+    Raises:
+        InputError: one of them is another.
+    """
+    for name, digest in told.items():
+        if now.get(name) != digest:
+            what = name.replace("_", " ") if "embeddings" in name else f"images of {name}"
+            raise InputError(
+                f"the {what} are not those that this run was begun with. Bring them back, or begin a new run with "
+                "their labels as known labels."
+            )
 
 
 def _place(source: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from goodgrain.pipelines.label_config import LabelConfig
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.run import RunFolder
 from goodgrain.scores import contrast, nearest_both, nearest_in, nearest_ood, probe
+
+_ROWS = 4096  # that are digested at a time
 
 Scores = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -46,6 +49,14 @@ class Space:
         """The space of embeddings (n, d) that the user has."""
         rows = check_embeddings(embeddings)
         return cls(rows, rows[:, None])
+
+    def fingerprint(self) -> str:
+        """A digest of what a head and purities go by."""
+        digest = hashlib.sha256()
+        for array in (self.features, self.turned):
+            for start in range(0, len(array), _ROWS):
+                digest.update(np.ascontiguousarray(array[start : start + _ROWS]).tobytes())
+        return digest.hexdigest()[:16]
 
     def purity(self, name: str, labels: Positions) -> Scores | None:
         """(n,) purity after these answers; None while the answers that it compares with are missing.

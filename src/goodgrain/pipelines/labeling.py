@@ -23,6 +23,7 @@ from goodgrain.pipelines.label_inputs import (
     READING,
     Images,
     Known,
+    check_same,
     items_of,
     known_of,
     place_of,
@@ -129,7 +130,13 @@ class Labeling:
         images = read_images(data, test, known, classes, reading, monitor or Silent())
         images.check(asked, embeddings, test_embeddings)
         start, spaces = known_of(images, known), _spaces(images, embeddings, test_embeddings)
-        table = {"job": "label", **images.table(embeddings, test_embeddings), **reading, "label": asked.table()}
+        table = {
+            "job": "label",
+            **images.table(embeddings, test_embeddings),
+            **reading,
+            "label": asked.table(),
+            "fingerprint": _fingerprint(images, spaces),
+        }
         run = RunFolder(output, table)
         with run:
             if not run.has(FILE):
@@ -183,8 +190,8 @@ class Labeling:
         for name, given in names.items():
             names[name] = place_of(name, given, table.get(name))
         images = read_images(names["data"], names["test"], None, table["classes"], reading, monitor or Silent())
-        images.check_same(table["fingerprint"])
         spaces = _spaces(images, names["embeddings"], names["test_embeddings"])
+        check_same(table["fingerprint"], _fingerprint(images, spaces))
         return cls(RunFolder(output, table), images, asked, open_session(output), spaces, device)
 
     def close(self) -> None:
@@ -302,3 +309,9 @@ def _spaces(images: Images, embeddings: Any, test_embeddings: Any) -> dict[str, 
     if test_embeddings is not None and images.test is not None:
         found["test"] = read_embeddings(test_embeddings, images.test, "test_embeddings", kept=images.test_kept)
     return found
+
+
+def _fingerprint(images: Images, spaces: dict[str, Space] | None) -> dict[str, str]:
+    """Digests of images and embeddings."""
+    places = {"pool": "embeddings", "test": "test_embeddings"}
+    return images.fingerprint() | {places[name]: space.fingerprint() for name, space in (spaces or {}).items()}

@@ -13,7 +13,9 @@ from teacher_server import INPUT_TOKENS, OUTPUT_TOKENS, by_quality, serving
 
 CONCURRENCY = 4
 SCRIPT = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background passes on that it is ignored
 from goodgrain.teacher import AnswerCache, Client, CostCap, Prices, rank_clusters
 sys.path.insert(0, sys.argv[4])
 from teacher.test_killed import clusters

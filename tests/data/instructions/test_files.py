@@ -1,6 +1,8 @@
 """Instruction sets in every layout and format: read by position, written back untouched."""
 
 import json
+import subprocess
+import sys
 
 import datasets
 import numpy as np
@@ -159,6 +161,13 @@ def test_a_row_of_a_megabyte(tmp_path):
         (b'[{"prompt": "p", "response": "r"}', "ends before its array does. Is it cut off?"),
         (b'[{"prompt": "p', "ends within a text that begins at byte 12."),
         (b"[]", "holds no rows."),
+        (
+            b'[{"prompt": "p"} {"prompt": "p"}]',
+            "',' or ']' should stand on line 1 (byte 17); '{\"prompt\": \"p\"}]' came.",
+        ),
+        (b'[\n{"prompt": "p"},\n]\nx', "nothing more, as the array has ended, should stand on line 4"),
+        (b'[,{"prompt": "p"}]', "is no JSON"),
+        (b'{"prompt": "p", "response": "r"\n', "The first row, on line 1 (byte 0): the row is no JSON"),
         (b'{"prompt": "p", "response": ""}', "has no row that can be used. The first: response is empty."),
         (b'{"text": "p"}', "the data has no known layout."),
     ],
@@ -178,6 +187,99 @@ def test_a_file_that_is_not_there_and_folders_of_other_things(tmp_path):
         read_instructions(tmp_path)
 
 
+def test_a_column_that_only_later_rows_have_is_read(tmp_path):
+    rows = [{"instruction": f"Do {i}.", "output": "Done."} for i in range(300)]
+    rows[250]["input"] = "to this"
+    rows[260]["score"] = 5
+    for kind in ("json", "jsonl"):
+        data = read_instructions(WRITERS[kind](rows, tmp_path / f"set.{kind}"))
+        assert data.row(250)[0] == "Do 250.\n\nto this"
+        assert data.row(251)[0] == "Do 251."
+        assert data.column("score") == [None] * 260 + [5] + [None] * 39
+
+
+def test_another_column_stays_with_its_rows_or_says_which_it_cannot_read(tmp_path):
+    schema = pa.schema([("prompt", pa.string()), ("response", pa.string()), ("note", pa.string())])
+    text = pa.array(["p", "", "p", "p"])
+    note = pa.StringArray.from_buffers(4, pa.array([0, 1, 2, 3, 4], pa.int32()).buffers()[1], pa.py_buffer(b"ab\xffd"))
+    pq.write_table(pa.table([text, pa.array(["r"] * 4), note], schema), tmp_path / "set.parquet")
+    data = read_instructions(tmp_path / "set.parquet")
+    assert [problem.row for problem in data.problems] == [1], "the note is of no matter to the request"
+    with pytest.raises(InputError, match=r"row 2 of note: a text of the row is not UTF-8."):
+        data.column("note")
+
+
+def test_a_file_that_changes_after_it_was_read_is_not_read_on(tmp_path):
+    path = as_jsonl(ROWS, tmp_path / "set.jsonl")
+    data = read_instructions(path)
+    with path.open("a") as file:
+        file.write("{}")
+    for use in (lambda: data.row(0), lambda: data.write([0], tmp_path / "kept.jsonl")):
+        with pytest.raises(InputError, match=r"set.jsonl has changed since it was read. Read it again."):
+            use()
+
+
+def test_nothing_of_the_users_own_is_overwritten(kind, tmp_path):
+    path = WRITERS[kind](ROWS, tmp_path / f"set.{kind}")
+    data = read_instructions(path)
+    with pytest.raises(InputError, match="is where the data lies: writing there would lose the rows left out"):
+        data.write([0], path)
+    assert len(raw(path)) == 4
+    if kind == "dataset":
+        mine = tmp_path / "mine"
+        data.write([0], mine)
+        assert len(raw(data.write([0, 1], mine))) == 2, "a dataset may be replaced, as a file may"
+        (mine / "thesis.txt").write_text("three years")
+        with pytest.raises(
+            InputError, match="mine holds other things than a Hugging Face dataset. Name another folder."
+        ):
+            data.write([0], mine)
+        assert (mine / "thesis.txt").read_text() == "three years"
+
+
+def test_a_dataset_of_several_splits_names_them(tmp_path):
+    split = datasets.Dataset.from_list(ROWS)
+    datasets.DatasetDict({"train": split, "test": split}).save_to_disk(tmp_path / "both")
+    with pytest.raises(InputError, match=r"both holds several splits. Give the folder of one: test, train."):
+        read_instructions(tmp_path / "both")
+    assert len(read_instructions(tmp_path / "both" / "train")) == 4
+
+
+def test_a_parquet_file_that_does_not_fit_unpacked_says_so(tmp_path):
+    path = as_parquet([{"prompt": "p" * 1000, "response": "r"}] * 5000, tmp_path / "set.parquet")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from goodgrain.data.instructions import read_instructions\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))\n"
+        "read_instructions(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert "goodgrain.errors.DiskFull: there is no room to unpack" in done.stderr, done.stderr
+    assert "in TMPDIR, or give JSONL." in done.stderr
+
+
+def test_texts_stay_on_disk(tmp_path):
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from goodgrain.data.instructions import read_instructions\n"
+        "def held(): return next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('RssAnon'))\n"
+        "read_instructions(sys.argv[1]); before = held()\n"
+        "data = read_instructions(sys.argv[2])\n"
+        "data.rows(np.random.default_rng(0).integers(0, len(data), 500))\n"
+        "print(len(data), held() - before)"
+    )
+    rows = [{"prompt": f"{i} " + "words " * 400, "response": "r"} for i in range(80_000)]  # 190 MB
+    few = as_parquet(rows[:4], tmp_path / "few.parquet")
+    many = tmp_path / "many.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), many)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(few), str(many)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert int(done[0]) == 80_000
+    assert int(done[1]) < 80_000, "kB: one row group of 190 MB is not held"
+
+
 def test_own_ids(tmp_path):
     path = as_json(
         [{"id": 7, "prompt": "p", "response": "r"}, {"id": 8, "prompt": "p", "response": "r"}], tmp_path / "a"
@@ -185,6 +287,8 @@ def test_own_ids(tmp_path):
     assert read_instructions(path, id_column="id").ids.tolist() == ["7", "8"]
     with pytest.raises(InputError, match="there is no column 'name' in the data. Its columns: id, prompt, response."):
         read_instructions(path, id_column="name")
+    as_json([{"id": 7, "prompt": "p", "response": "r"}, {"prompt": "p", "response": "r"}], path)
+    assert [(one.row, one.reason) for one in read_instructions(path, id_column="id").problems] == [(1, "it has no id.")]
     as_json([{"id": 7, "prompt": "p", "response": "r"}] * 2, path)
     with pytest.raises(InputError, match="column 'id' names rows twice, such as 7"):
         read_instructions(path, id_column="id")

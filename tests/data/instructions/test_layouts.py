@@ -8,7 +8,7 @@ from goodgrain.errors import InputError
 
 def test_columns_tell_the_layout():
     assert find_layout(["instruction", "input", "output"]) == Layout("alpaca", "instruction", "output", "input")
-    assert find_layout(["instruction", "output"]) == Layout("alpaca", "instruction", "output")
+    assert find_layout(["instruction", "output"]) == Layout("alpaca", "instruction", "output", "input")
     assert find_layout(["messages", "prompt"]) == Layout("chat", "messages")
     assert find_layout(["conversations", "id"]) == Layout("chat", "conversations")
     assert find_layout(["prompt", "completion"]) == Layout("pair", "prompt", "completion")

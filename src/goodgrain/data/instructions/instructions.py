@@ -175,8 +175,15 @@ class Instructions:
         Args:
             positions: in the order of the new file.
             target: the file; for a Hugging Face dataset, the folder.
+
+        Raises:
+            InputError: the target is the data itself, or a folder that holds other things than a dataset.
         """
         place = Path(target)
+        if place.exists() and place.samefile(self.path):
+            raise InputError(
+                f"{place} is where the data lies: writing there would lose the rows left out. Name another."
+            )
         self._source.write(self._usable[self._checked(positions)], place)
         return place
 
@@ -208,6 +215,8 @@ def read_instructions(
     """
     place = Path(path)
     source = _open(place)
+    if not len(source):
+        raise InputError(f"{place} holds no rows.")
     names = source.columns()
     layout = find_layout(names, request, response)
     if id_column is not None and id_column not in names:
@@ -220,6 +229,8 @@ def read_instructions(
         try:
             if isinstance(record, Unusable):
                 raise record
+            if id_column is not None and record.get(id_column) is None:
+                raise Unusable(f"it has no {id_column}.")
             digest = _digest(layout.turns(record))
         except Unusable as reason:
             problems.append(Problem(row, str(reason)))

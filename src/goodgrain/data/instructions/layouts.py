@@ -78,7 +78,7 @@ def find_layout(columns: Collection[str], request: str | None = None, response: 
             raise InputError(f"there is no column {name!r} in the data. Its columns: {came}.")
     if request is None and response is None:
         if {"instruction", "output"} <= set(columns):
-            return Layout("alpaca", "instruction", "output", "input" if "input" in columns else "")
+            return Layout("alpaca", "instruction", "output", "input")  # which rows may lack
         chat = next((name for name in _CHATS if name in columns), None)
         if chat is not None:
             return Layout("chat", chat)

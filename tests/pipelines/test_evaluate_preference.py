@@ -250,7 +250,7 @@ def test_progress_is_told(tmp_path):
     assert said == [
         "reading the answers",
         "4 questions have both answers; 2 have only ours and 0 only theirs, and count nowhere",
-        "asking the judge: 8 questions, each pair in both orders",
+        "asking the judge 8 times: each pair in both orders",
         "writing the verdicts and the report",
     ]
 

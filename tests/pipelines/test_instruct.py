@@ -17,6 +17,7 @@ import tiny_llama
 from goodgrain import instruct
 from goodgrain.errors import CostCapReached, InputError, TeacherUnavailable, UnknownName
 from goodgrain.pipelines.instruct_config import METHODS
+from goodgrain.pipelines.monitor import Silent
 from goodgrain.teacher import Answer, Failure
 from teacher_server import by_quality, chat, serving
 
@@ -188,6 +189,33 @@ def test_every_method(method, data, tmp_path):
     if method == "longest":
         lengths = [len(row(i)["output"]) for i in range(N)]
         assert sorted(lengths[i] for i in result.positions) == sorted(lengths)[-20:]
+
+
+def test_rows_that_a_language_model_cannot_read_whole_are_told(tmp_path):
+    rows = [row(i) for i in range(600)]  # two parts of losses
+    for i in (3, 550):
+        rows[i]["output"] *= 40
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps(rows))
+    said = []
+
+    class Told(Silent):
+        def stage(self, sentence):
+            said.append(sentence)
+
+    model = str(tiny_llama.build(tmp_path / "llama", seed=4))
+    again = {"method": "perplexity", "keep": 20, "model": model, "device": "cpu", "monitor": Told(), "embeddings": None}
+    first = select(path, tmp_path / "run", **again)
+    sentence = "2 rows are longer than the model can read, and are judged by their beginning"
+    assert said.count(sentence) == 1
+    parts = sorted((tmp_path / "run" / "losses").iterdir())
+    assert len(parts) == 2
+    kept = parts[0].read_bytes()
+    parts[1].unlink()
+    (tmp_path / "run" / "selection.parquet").unlink()
+    assert select(path, tmp_path / "run", **again).positions.tolist() == first.positions.tolist()
+    assert parts[0].read_bytes() == kept
+    assert said.count(sentence) == 2, "those of parts that were there count too"
 
 
 def test_a_threshold_of_scores(data, tmp_path):

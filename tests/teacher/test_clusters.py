@@ -151,7 +151,7 @@ def test_a_dry_run_asks_for_the_same():
     teacher = Says(expert)
     rank_clusters(CLUSTERS, teacher, permutations=2, seed=3, max_tokens=64)
     planned = ranking_requests(CLUSTERS, permutations=2, seed=3, max_tokens=64)
-    assert planned == teacher.asked[0]
+    assert list(planned) == list(teacher.asked[0])
     assert planned[0].likely_tokens == 18
     own = RankingPrompt(criteria=("helpfulness",))
     assert "helpfulness" in ranking_requests(CLUSTERS, own)[0].messages[0].content

@@ -172,6 +172,7 @@ PIECES = st.sampled_from(
 @example("</a>" * 10_000 + "[1]", False)
 @example("the " * 10_000, False)
 @example("[1]" + " " * 10_000 + "x", False)
+@example("[1] >\nVerdict: [2]", False)
 def test_any_text_gives_a_verdict_or_a_reason(text, truncated):
     found = parse_verdict(text, truncated=truncated)
     assert (found.first in ("win", "tie", "loss")) == (found.problem == "")

@@ -146,7 +146,7 @@ def test_a_row_cannot_pose_as_the_question():
 
 
 def test_bad_prompts_and_rows():
-    with pytest.raises(InputError, match="the template 'ask_one' has the field {rows}"):
+    with pytest.raises(InputError, match="the template 'ask' has the field {rows}"):
         ScorePrompt(ask="{rows}")
     with pytest.raises(InputError, match="the number of rows"):
         scoring_requests([])

@@ -135,7 +135,10 @@ def load_chat_model(name: str, *, template: str | None = None, device: torch.dev
     return ChatModel(network, tokenizer, template)
 
 
-def load_causal(name: str, device: torch.device | str = "cpu") -> tuple[Any, Any]:
+LoadedModel = tuple[Any, Any]  # a causal language model and its tokenizer
+
+
+def load_causal(name: str, device: torch.device | str = "cpu") -> LoadedModel:
     """A causal language model, ready to be asked, and its tokenizer; see `load_chat_model`."""
     transformers = library("transformers", "embed")
     with quiet():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from goodgrain.errors import InputError
-from goodgrain.models.chat_model import ChatModel, load_causal
+from goodgrain.models.chat_model import ChatModel, LoadedModel, load_causal
 
 _TEMPLATE = "{instruction}\n\n"  # of a model without a chat format
 _PLACES = 2048  # of a model that does not say how many it has
@@ -27,17 +27,17 @@ class ResponseLosses:
         conditional: (n,) mean token loss of each after its request, in nats; NaN of a response without tokens.
         alone: (n,) mean loss of the same tokens without the request.
         tokens: (n,) tokens of each response that were looked at.
-        cut: how many rows were longer than the model's room, and were cut at their end.
+        cut: (n,) whether a row was longer than the model's room, and was cut at its end.
     """
 
     conditional: NDArray[np.float64]
     alone: NDArray[np.float64]
     tokens: NDArray[np.int64]
-    cut: int
+    cut: NDArray[np.bool_]
 
 
 def response_losses(
-    model: str,
+    model: str | LoadedModel,
     rows: Sequence[tuple[str, str]],
     *,
     device: torch.device | str = "cpu",
@@ -51,9 +51,9 @@ def response_losses(
     read as text.
 
     Args:
-        model: a folder with a causal language model, or its name on the hub.
+        model: a folder with a causal language model, its name on the hub, or what `load_causal` made of one.
         rows: (request, response) pairs.
-        device: where the model goes.
+        device: where a model goes that is loaded here.
         on_row: gets how many more rows are done.
 
     Returns:
@@ -63,22 +63,22 @@ def response_losses(
         InputError: the model cannot be loaded, or marks neither beginning nor end of a text.
         MissingExtra: transformers is not installed.
     """
-    network, tokenizer = load_causal(model, device)
+    network, tokenizer = load_causal(model, device) if isinstance(model, str) else model
     room = getattr(network.config.get_text_config(), "max_position_embeddings", None) or _PLACES
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     if start is None:
         raise InputError(
-            f"the tokenizer of {model} has neither a token for the beginning of a text nor one for its end, so that a "
-            "response alone has nothing to follow. Set bos_token in its tokenizer_config.json."
+            f"the tokenizer of {network.name_or_path} has neither a token for the beginning of a text nor one for its "
+            "end, so that a response alone has nothing to follow. Set bos_token in its tokenizer_config.json."
         )
     chat = ChatModel(network, tokenizer, None if tokenizer.chat_template else _TEMPLATE)
     n = len(rows)
     after, before = np.full(n, np.nan), np.full(n, np.nan)
-    counts, cut = np.zeros(n, dtype=np.int64), 0
+    counts, cut = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
     pairs = []
-    for request, response in rows:
+    for row, (request, response) in enumerate(rows):
         whole, answer = chat.prompt(_encodable(request)), _ids(tokenizer, _encodable(response))
-        cut += len(whole) + len(answer) > room
+        cut[row] = len(whole) + len(answer) > room
         context = whole[: room - 1]
         pairs.append((context, answer[: room - len(context)]))
     counts[:] = [len(answer) for _, answer in pairs]

@@ -13,11 +13,12 @@ from goodgrain.data.alpaca_eval import MatchedOutputs, ModelOutput, match_output
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.metrics.preference import PreferenceRates
 from goodgrain.pipelines.evaluate_preference_results import Comparison, write_comparison
-from goodgrain.pipelines.instruct_teacher import Access, OnAnswer, check_teacher, counter, open_client
+from goodgrain.pipelines.instruct_teacher import Access, check_teacher, cost_of, counter, open_client
 from goodgrain.pipelines.monitor import Monitor, Silent
 from goodgrain.run import RunFolder
 from goodgrain.teacher import Client, Teacher
 from goodgrain.teacher.judging import Judgements, JudgePrompt, Pair, judge_pairs, judging_requests
+from goodgrain.teacher.messages import OnAnswer
 from goodgrain.teacher.server import check_url
 
 ANSWERS = "answers.sqlite"
@@ -164,7 +165,7 @@ def evaluate_preference(
                     return PreferenceResult(run.folder, asdict(client.estimate(requests)), None, matched, None)
                 told = _told(requests, watch, client, reached)
                 judgements = judge_pairs(pairs, client, asked, **asking, on_answer=told)
-                cost = _cost(client, reached)
+                cost = cost_of(client, reached)
         comparison = Comparison(
             matched=matched,
             judgements=judgements,
@@ -201,21 +202,10 @@ def _source(given: Outputs) -> str | None:
 
 
 def _told(requests: Sequence[object], watch: Monitor, client: Client | None, access: Access) -> OnAnswer:
-    watch.stage(f"asking the judge: {len(requests):,} questions, each pair in both orders")
+    watch.stage(f"asking the judge {len(requests):,} times: each pair in both orders")
     return counter("verdicts", len(requests), watch, client, access)
 
 
 def _show_prompts(run: RunFolder, requests: Sequence[Any]) -> None:
     lines = [json.dumps({"messages": [asdict(message) for message in request.messages]}) for request in requests]
     run.write_text("prompts.jsonl", "".join(f"{line}\n" for line in lines[:_PROMPTS_SHOWN]))
-
-
-def _cost(client: Client, access: Access) -> dict[str, Any]:
-    """What the judge took, of all runs that share the cache."""
-    priced = access.prices is not None
-    return {
-        **asdict(client.ledger),
-        "budget_usd": access.budget_usd,
-        "spent_usd": float(client.cap.spent_usd) if priced else None,
-        "lost_usd": float(client.cap.lost_usd) if priced else None,
-    }

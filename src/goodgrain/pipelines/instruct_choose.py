@@ -20,11 +20,12 @@ from goodgrain.pipelines.instruct_config import FREE, OFFLINE, InstructConfig
 from goodgrain.pipelines.instruct_methods import Picks, by_score, free, listed, reaching
 from goodgrain.pipelines.instruct_scores import offline_scores, sample_wise, sample_wise_requests
 from goodgrain.pipelines.instruct_steps import Clusters, Embeddings, cluster, rank, requests_of
-from goodgrain.pipelines.instruct_teacher import Access, OnAnswer, counter, open_client
+from goodgrain.pipelines.instruct_teacher import Access, cost_of, counter, open_client
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.run import RunFolder
 from goodgrain.teacher import ChatRequest, Client, ClusterRankings, CostCap, Teacher
 from goodgrain.teacher.local import rank_by_score
+from goodgrain.teacher.messages import OnAnswer
 
 ANSWERS = "answers.sqlite"
 _RANKING = "criteria permutations malformed max_tokens max_characters temperature least_score compare"
@@ -187,17 +188,6 @@ def client_of(task: Task) -> Client:
     assert isinstance(task.teacher, str)
     assert task.model is not None
     return open_client(task.teacher, task.model, task.access, task.run.path(ANSWERS), cap=task.cap)
-
-
-def cost_of(client: Client, access: Access) -> dict[str, Any]:
-    """What a server took, of all runs that share the cache: calls, tokens, and money where prices are known."""
-    priced = access.prices is not None
-    return {
-        **asdict(client.ledger),
-        "budget_usd": access.budget_usd,
-        "spent_usd": float(client.cap.spent_usd) if priced else None,
-        "lost_usd": float(client.cap.lost_usd) if priced else None,
-    }
 
 
 def rehearse(task: Task) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from goodgrain.checks import Positions
 from goodgrain.data.instructions import Instructions
 from goodgrain.errors import TeacherUnavailable
 from goodgrain.learn.engine import Engine
+from goodgrain.models.chat_model import load_causal
 from goodgrain.models.language import response_losses
 from goodgrain.pipelines.instruct_config import InstructConfig
-from goodgrain.pipelines.instruct_teacher import OnAnswer
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.pace import Pace
 from goodgrain.run import RunFolder
 from goodgrain.scores.text import ifd, length, perplexity
 from goodgrain.teacher import ChatRequest, Teacher
+from goodgrain.teacher.messages import OnAnswer
 from goodgrain.teacher.scoring import ScorePrompt, score_rows, scoring_requests
 
 Scores = NDArray[np.float64]
@@ -54,18 +55,20 @@ def offline_scores(
 def _losses(
     run: RunFolder, instructions: Instructions, model: str, device: str, watch: Monitor
 ) -> tuple[Scores, Scores]:
-    found = []
+    found, loaded = [], None
     pace = Pace("rows read by the language model", len(instructions), watch)
     for there, rows in instructions.blocks(_PART):
         name = f"{_LOSSES}/{there.start:09}.npy"
         new = not run.has(name)
         if new:
-            losses = response_losses(model, rows, device=Engine(device).device)
-            both = np.stack([losses.conditional, losses.alone])
-            run.write_array(name, both)
+            loaded = loaded or load_causal(model, Engine(device).device)
+            losses = response_losses(loaded, rows)
+            run.write_array(name, np.stack([losses.conditional, losses.alone, losses.cut]))
         found.append(np.load(run.folder / name))
         pace.add(len(rows), new=new)
-    conditional, alone = np.concatenate(found, axis=1)
+    conditional, alone, cut = np.concatenate(found, axis=1)
+    if cut.any():
+        watch.stage(f"{int(cut.sum()):,} rows are longer than the model can read, and are judged by their beginning")
     return conditional, alone
 
 

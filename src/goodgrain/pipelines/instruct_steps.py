@@ -14,10 +14,10 @@ from goodgrain.cluster import ConstrainedKMeans
 from goodgrain.data.instructions import Instructions
 from goodgrain.errors import TeacherUnavailable
 from goodgrain.pipelines.instruct_config import InstructConfig
-from goodgrain.pipelines.instruct_teacher import OnAnswer
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.run import RunFolder
 from goodgrain.teacher import ChatRequest, ClusterRankings, Teacher, rank_clusters, ranking_requests
+from goodgrain.teacher.messages import OnAnswer
 
 _CLUSTERS = "clusters.npz"
 _CHUNK = 2000  # clusters whose prompts are in memory at a time

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ from goodgrain.pipelines.instruct_config import OFFLINE
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.pace import Pace
 from goodgrain.teacher import Answer, AnswerCache, Client, CostCap, Failure, Prices
+from goodgrain.teacher.messages import OnAnswer
 from goodgrain.teacher.server import DEFAULT_KEY, check_url, is_near
-
-OnAnswer = Callable[[int, Answer | Failure], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,3 +125,14 @@ def counter(what: str, total: int, watch: Monitor, client: Client | None, access
         pace.add(1, new=not (isinstance(answer, Answer) and answer.from_cache))
 
     return count
+
+
+def cost_of(client: Client, access: Access) -> dict[str, Any]:
+    """What a server took, of all runs that share the cache: calls, tokens, and money where prices are known."""
+    priced = access.prices is not None
+    return {
+        **asdict(client.ledger),
+        "budget_usd": access.budget_usd,
+        "spent_usd": float(client.cap.spent_usd) if priced else None,
+        "lost_usd": float(client.cap.lost_usd) if priced else None,
+    }

@@ -21,7 +21,7 @@ from goodgrain.teacher.cache import AnswerCache, Ledger
 from goodgrain.teacher.calls import Call, Caller, Reply, each
 from goodgrain.teacher.cost import CostCap, Estimate, NothingLeft, Prices, text_bound, token_bound, token_estimate
 from goodgrain.teacher.limits import RateLimit
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure, chat_body
+from goodgrain.teacher.messages import Answer, ChatRequest, Failure, OnAnswer, chat_body
 from goodgrain.teacher.replies import read_chat, read_embeddings
 from goodgrain.teacher.server import DEFAULT_KEY, Server
 
@@ -115,7 +115,7 @@ class Client:
     def ask(
         self,
         requests: Sequence[ChatRequest],
-        on_answer: Callable[[int, Answer | Failure], None] | None = None,
+        on_answer: OnAnswer | None = None,
     ) -> list[Answer | Failure]:
         """Have requests answered; each that has an answer in the cache, or comes twice, is not sent again.
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goodgrain.checks import check_count, lookup
 from goodgrain.errors import InputError
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message, Requests
+from goodgrain.teacher.messages import Answer, ChatRequest, OnAnswer, Requests, Teacher
 from goodgrain.teacher.prompts import AGAIN, RankingPrompt, Row, shown_order
 from goodgrain.teacher.ranking import Ranking, combine_rankings, parse_ranking
+from goodgrain.teacher.twice import ask_twice, words_of
 
 State = Literal["ranked", "dropped", "medoid", "skipped", "failed"]
 _POLICIES = {"skip": "skipped", "medoid": "medoid"}
 _LIKELY_TOKENS = 6  # of an answer, for each row
-_LONGER = 4  # a retry of an answer that was cut may be so many times as long
-
-
-class Teacher(Protocol):
-    """Whatever answers chat requests, in their order."""
-
-    def ask(
-        self, requests: Sequence[ChatRequest], on_answer: Callable[[int, Answer | Failure], None] | None = None
-    ) -> list[Answer | Failure]:
-        """One Answer or Failure per request."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +95,7 @@ def rank_clusters(
     medoids: Sequence[int] | None = None,
     max_tokens: int = 512,
     temperature: float | None = 0.0,
-    on_answer: Callable[[int, Answer | Failure], None] | None = None,
+    on_answer: OnAnswer | None = None,
 ) -> ClusterRankings:
     """Rank the rows of each cluster, and say which to keep (section 6.3.2, Algorithm 5).
 
@@ -144,40 +135,28 @@ def rank_clusters(
     form = _Form(prompt or RankingPrompt(), seed, max_tokens, temperature)
     questions = _questions(clusters, permutations, seed)
 
-    def request(place: int) -> ChatRequest:
-        return form.request(clusters[questions[place].cluster], questions[place])
+    def read(place: int, answer: Answer) -> Ranking:
+        shown = questions[place].shown
+        return parse_ranking(answer.text, len(shown), truncated=answer.truncated).renamed(shown)
 
-    def retry(number: int) -> ChatRequest:
-        place = bad[number]
-        return _again(request(place), readings[place], answers[place], permutations)
-
-    answers = teacher.ask(Requests(len(questions), request), on_answer)
-    readings = [_reading(question, answer) for question, answer in zip(questions, answers, strict=True)]
-    bad = [place for place, reading in enumerate(readings) if reading is not None and reading.malformed]
-    truncated = sum(_was_cut(answers[place]) for place in bad)
-    seconds = teacher.ask(Requests(len(bad), retry), on_answer) if bad else []
-    still_bad = 0
-    for place, answer in zip(bad, seconds, strict=True):
-        answers[place], readings[place] = answer, _reading(questions[place], answer)
-        reading = readings[place]
-        still_bad += reading is not None and reading.malformed
-        truncated += _was_cut(answer)
+    requests = _requests(clusters, questions, form)
+    replies = ask_twice(teacher, requests, read, _problem, AGAIN, seed_step=permutations, on_answer=on_answer)
     rooms: list[list[int]] = [[] for _ in clusters]
     for place, question in enumerate(questions):
         rooms[question.cluster].append(place)
     results = tuple(
         _cluster(
             sizes[number],
-            [readings[place] for place in places],
-            tuple(_words(answers[place]) for place in places),
+            [replies.readings[place] for place in places],
+            tuple(words_of(replies.answers[place]) for place in places),
             tuple(questions[place].shown for place in places),
             fallback,
             None if medoids is None else int(medoids[number]),
         )
         for number, places in enumerate(rooms)
     )
-    won, expected = _places(questions, readings, max(sizes, default=0))
-    return ClusterRankings(results, won, expected, len(bad), still_bad, truncated)
+    won, expected = _places(questions, replies.readings, max(sizes, default=0))
+    return ClusterRankings(results, won, expected, replies.malformed_at_first, replies.malformed, replies.truncated)
 
 
 def ranking_requests(
@@ -188,7 +167,7 @@ def ranking_requests(
     seed: int = 0,
     max_tokens: int = 512,
     temperature: float | None = 0.0,
-) -> list[ChatRequest]:
+) -> Requests:
     """What `rank_clusters` with the same arguments will ask at first, for a dry run; retries come on top.
 
     Args:
@@ -208,7 +187,12 @@ def ranking_requests(
     """
     _sizes(clusters)
     form = _Form(prompt or RankingPrompt(), seed, max_tokens, temperature)
-    return [form.request(clusters[one.cluster], one) for one in _questions(clusters, permutations, seed)]
+    questions = _questions(clusters, permutations, seed)
+    return _requests(clusters, questions, form)
+
+
+def _requests(clusters: Sequence[Sequence[Row]], questions: Sequence[_Question], form: _Form) -> Requests:
+    return Requests(len(questions), lambda place: form.request(clusters[questions[place].cluster], questions[place]))
 
 
 def _questions(clusters: Sequence[Sequence[Row]], permutations: int, seed: int) -> list[_Question]:
@@ -240,32 +224,8 @@ def _check_medoids(sizes: Sequence[int], medoids: Sequence[int] | None, *, neede
             raise InputError(f"the medoid of cluster {number} should be 0..{size - 1}; {medoid} came.")
 
 
-def _reading(question: _Question, answer: Answer | Failure) -> Ranking | None:
-    """The ranking over the cluster's rows; None where there is no answer."""
-    if isinstance(answer, Failure):
-        return None
-    return parse_ranking(answer.text, len(question.shown), truncated=answer.truncated).renamed(question.shown)
-
-
-def _was_cut(answer: Answer | Failure) -> bool:
-    return isinstance(answer, Answer) and answer.truncated
-
-
-def _words(answer: Answer | Failure) -> str:
-    return answer.text if isinstance(answer, Answer) else answer.reason
-
-
-def _again(request: ChatRequest, reading: Ranking | None, answer: Answer | Failure, step: int) -> ChatRequest:
-    """The same question with a note, another seed and, after an answer that was cut, more room."""
-    problem = " ".join(reading.problems) if reading else ""
-    last = request.messages[-1]
-    note = Message(last.role, f"{last.content}\n\n{AGAIN.format(problem=problem)}")
-    return replace(
-        request,
-        messages=(*request.messages[:-1], note),
-        seed=(request.seed or 0) + step,
-        max_tokens=request.max_tokens * (_LONGER if _was_cut(answer) else 1),
-    )
+def _problem(reading: Ranking) -> str | None:
+    return " ".join(reading.problems) if reading.malformed else None
 
 
 def _cluster(

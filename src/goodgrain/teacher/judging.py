@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from goodgrain.checks import check_count
 from goodgrain.errors import InputError
-from goodgrain.teacher.clusters import Teacher
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message
+from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message, OnAnswer, Requests, Teacher
 from goodgrain.teacher.prompts import RankingPrompt
+from goodgrain.teacher.twice import ask_twice, words_of
 from goodgrain.teacher.verdicts import Outcome, Verdict, parse_verdict
 
 Pair = tuple[str, str, str]  # what the user says, our answer, their answer
@@ -34,7 +34,6 @@ or the one word tie."""
 
 _SAME_REQUEST = "(the same request)"
 _LIKELY_TOKENS = 4  # of an answer
-_LONGER = 4  # a retry of an answer that was cut may be so many times as long
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def judge_pairs(
     max_tokens: int = 512,
     temperature: float | None = 0.0,
     seed: int = 0,
-    on_answer: Callable[[int, Answer | Failure], None] | None = None,
+    on_answer: OnAnswer | None = None,
 ) -> Judgements:
     """Have each pair judged twice, once in each order; where the two verdicts differ, the pair is a tie.
 
@@ -174,17 +173,8 @@ def judge_pairs(
         'tie'
     """
     requests = judging_requests(pairs, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
-    answers = judge.ask(requests, on_answer)
-    verdicts = list(map(_verdict, answers))
-    bad = [place for place, verdict in enumerate(verdicts) if verdict is not None and verdict.first is None]
-    truncated = sum(_was_cut(answers[place]) for place in bad)
-    retries = [_again(requests[place], verdicts[place], answers[place]) for place in bad]
-    seconds = judge.ask(retries, on_answer) if retries else []
-    for place, answer in zip(bad, seconds, strict=True):
-        answers[place], verdicts[place] = answer, _verdict(answer)
-        truncated += _was_cut(answer)
-    still_bad = sum(verdict is not None and verdict.first is None for verdict in verdicts)
-    asked = iter(zip(answers, verdicts, strict=True))
+    replies = ask_twice(judge, requests, _read, _problem, JUDGE_AGAIN, on_answer=on_answer)
+    asked = iter(zip(replies.answers, replies.readings, strict=True))
     judged = tuple(
         Judgement("tie", "identical", ("tie", "tie")) if _identical(pair) else _judgement(next(asked), next(asked))
         for pair in pairs
@@ -192,7 +182,7 @@ def judge_pairs(
     decided = [pair.orders for pair in judged if pair.state in ("agreed", "disagreed")]
     first = sum((ours == "win") + (theirs == "loss") for ours, theirs in decided)
     second = sum((ours == "loss") + (theirs == "win") for ours, theirs in decided)
-    return Judgements(judged, first, second, len(bad), still_bad, truncated)
+    return Judgements(judged, first, second, replies.malformed_at_first, replies.malformed, replies.truncated)
 
 
 def judging_requests(
@@ -202,7 +192,7 @@ def judging_requests(
     max_tokens: int = 512,
     temperature: float | None = 0.0,
     seed: int = 0,
-) -> list[ChatRequest]:
+) -> Requests:
     """What `judge_pairs` with the same arguments will ask at first, for a dry run; retries come on top.
 
     Args:
@@ -228,45 +218,33 @@ def judging_requests(
         if len(pair) != 3 or not all(isinstance(text, str) for text in pair):
             raise InputError(f"a pair should be (request, our answer, their answer), three texts; {pair!r} came.")
     likely = min(max_tokens, _LIKELY_TOKENS)
-    return [
-        ChatRequest(prompt.messages(request, *shown), max_tokens, temperature, seed, likely)
-        for request, ours, theirs in (pair for pair in pairs if not _identical(pair))
-        for shown in ((ours, theirs), (theirs, ours))
-    ]
+    differ = [place for place, pair in enumerate(pairs) if not _identical(pair)]
+
+    def make(number: int) -> ChatRequest:
+        request, ours, theirs = pairs[differ[number // 2]]
+        shown = (theirs, ours) if number % 2 else (ours, theirs)
+        return ChatRequest(prompt.messages(request, *shown), max_tokens, temperature, seed, likely)
+
+    return Requests(2 * len(differ), make)
 
 
 def _identical(pair: Pair) -> bool:
     return pair[1] == pair[2]
 
 
-def _verdict(answer: Answer | Failure) -> Verdict | None:
-    """None where there is no answer."""
-    return None if isinstance(answer, Failure) else parse_verdict(answer.text, truncated=answer.truncated)
+def _read(_: int, answer: Answer) -> Verdict:
+    return parse_verdict(answer.text, truncated=answer.truncated)
 
 
-def _was_cut(answer: Answer | Failure) -> bool:
-    return isinstance(answer, Answer) and answer.truncated
-
-
-def _again(request: ChatRequest, verdict: Verdict | None, answer: Answer | Failure) -> ChatRequest:
-    """The same question with a note, another seed and, after an answer that was cut, more room."""
-    assert verdict is not None
-    last = request.messages[-1]
-    note = Message(last.role, f"{last.content}\n\n{JUDGE_AGAIN.format(problem=verdict.problem)}")
-    return replace(
-        request,
-        messages=(*request.messages[:-1], note),
-        seed=(request.seed or 0) + 1,
-        max_tokens=request.max_tokens * (_LONGER if _was_cut(answer) else 1),
-    )
+def _problem(verdict: Verdict) -> str | None:
+    return verdict.problem if verdict.first is None else None
 
 
 def _judgement(*asked: tuple[Answer | Failure, Verdict | None]) -> Judgement:
     """What the answers with ours and with theirs shown first come to."""
     (ours_first, one), (theirs_first, other) = asked
     orders = (one.first if one else None, other.swapped.first if other else None)
-    words = tuple(answer.text if isinstance(answer, Answer) else answer.reason for answer in (ours_first, theirs_first))
-    words = (words[0], words[1])
+    words = words_of(ours_first), words_of(theirs_first)
     if one is None or other is None:
         return Judgement(None, "failed", orders, words)
     if None in orders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 from goodgrain.checks import check_count
 from goodgrain.errors import InputError
@@ -123,6 +123,16 @@ class Failure:
     """
 
     reason: str
+
+
+OnAnswer = Callable[[int, Answer | Failure], None]
+
+
+class Teacher(Protocol):
+    """Whatever answers chat requests, in their order."""
+
+    def ask(self, requests: Sequence[ChatRequest], on_answer: OnAnswer | None = None) -> list[Answer | Failure]:
+        """One Answer or Failure per request."""
 
 
 def chat_body(request: ChatRequest, model: str, length_field: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class RankingPrompt:
         if len(self._meanings()) < len(self.criteria):
             raise InputError(f"criteria should differ; {', '.join(self.criteria)} came.")
         for name in ("system", "ask", "ask_one"):
-            _check_template(name, getattr(self, name))
+            check_template(name, getattr(self, name))
 
     def messages(self, rows: Sequence[Row]) -> tuple[Message, ...]:
         """The chat that asks for a ranking of the rows, in the order given.
@@ -174,7 +174,8 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _check_template(name: str, template: str) -> None:
+def check_template(name: str, template: str) -> None:
+    """Refuse a template that cannot be filled."""
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as reason:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goodgrain.checks import check_count
-from goodgrain.teacher.clusters import Teacher
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure, Message
-from goodgrain.teacher.prompts import RankingPrompt, Row
+from goodgrain.teacher.messages import Answer, ChatRequest, Message, OnAnswer, Requests, Teacher
+from goodgrain.teacher.prompts import RankingPrompt, Row, check_template
 from goodgrain.teacher.ranking import without_reasoning
+from goodgrain.teacher.twice import ask_twice, words_of
 
 SCORE_SYSTEM = """\
 You score an instruction for training a language model: a USER's request and an ASSISTANT's response. Judge the \
@@ -29,7 +29,6 @@ alone in the last line, such as: Score: 3.5"""
 SCORE_AGAIN = "An earlier answer could not be read: {problem} Write nothing but the score, a number from 0 to 5."
 
 _LIKELY_TOKENS = 4
-_LONGER = 4
 _MARKUP = re.compile(r"[*_`$\\]")
 _BETWEEN = r"[^\w\u2212\u2013-]*"  # a "-" might be a minus
 _SCORE = re.compile(
@@ -99,6 +98,7 @@ class ScorePrompt:
 
     def __post_init__(self) -> None:
         """Refuse criteria and templates that cannot be filled."""
+        check_template("ask", self.ask)
         self._form()
 
     def messages(self, row: Row) -> tuple[Message, ...]:
@@ -145,7 +145,7 @@ def score_rows(
     max_tokens: int = 512,
     temperature: float | None = 0.0,
     seed: int = 0,
-    on_answer: Callable[[int, Answer | Failure], None] | None = None,
+    on_answer: OnAnswer | None = None,
 ) -> RowScores:
     """Have each row scored by itself; an answer that cannot be read is asked for once more.
 
@@ -170,20 +170,14 @@ def score_rows(
         array([5.])
     """
     requests = scoring_requests(rows, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
-    answers = teacher.ask(requests, on_answer)
-    read = [_read(answer) for answer in answers]
-    bad = [place for place, score in enumerate(read) if score is not None and score.value is None]
-    retries = [_again(requests[place], read[place], answers[place]) for place in bad]
-    seconds = teacher.ask(retries, on_answer) if retries else []
-    for place, answer in zip(bad, seconds, strict=True):
-        answers[place], read[place] = answer, _read(answer)
-    scores = [np.nan if score is None or score.value is None else score.value for score in read]
+    replies = ask_twice(teacher, requests, _read, _problem, SCORE_AGAIN, on_answer=on_answer)
+    scores = [np.nan if score is None or score.value is None else score.value for score in replies.readings]
     return RowScores(
         np.array(scores, dtype=np.float64),
-        tuple(answer.text if isinstance(answer, Answer) else answer.reason for answer in answers),
-        sum(score is None for score in read),
-        len(bad),
-        sum(score is not None and score.value is None for score in read),
+        tuple(map(words_of, replies.answers)),
+        replies.readings.count(None),
+        replies.malformed_at_first,
+        replies.malformed,
     )
 
 
@@ -194,26 +188,18 @@ def scoring_requests(
     max_tokens: int = 512,
     temperature: float | None = 0.0,
     seed: int = 0,
-) -> list[ChatRequest]:
+) -> Requests:
     """What `score_rows` with the same arguments will ask at first, for a dry run."""
     check_count("the number of rows", len(rows))
     form, likely = prompt or ScorePrompt(), min(max_tokens, _LIKELY_TOKENS)
-    return [ChatRequest(form.messages(row), max_tokens, temperature, seed, likely) for row in rows]
-
-
-def _read(answer: Answer | Failure) -> Score | None:
-    """None where there is no answer."""
-    return parse_score(answer.text, truncated=answer.truncated) if isinstance(answer, Answer) else None
-
-
-def _again(request: ChatRequest, score: Score | None, answer: Answer | Failure) -> ChatRequest:
-    """The same question with a note, another seed and, after an answer that was cut, more room."""
-    last, problem = request.messages[-1], "" if score is None else score.problem
-    note = Message(last.role, f"{last.content}\n\n{SCORE_AGAIN.format(problem=problem)}")
-    cut = isinstance(answer, Answer) and answer.truncated
-    return replace(
-        request,
-        messages=(*request.messages[:-1], note),
-        seed=(request.seed or 0) + 1,
-        max_tokens=request.max_tokens * (_LONGER if cut else 1),
+    return Requests(
+        len(rows), lambda place: ChatRequest(form.messages(rows[place]), max_tokens, temperature, seed, likely)
     )
+
+
+def _read(_: int, answer: Answer) -> Score:
+    return parse_score(answer.text, truncated=answer.truncated)
+
+
+def _problem(score: Score) -> str | None:
+    return score.problem if score.value is None else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
 from goodgrain.checks import check_within
 from goodgrain.errors import InputError
-from goodgrain.teacher.messages import Answer, ChatRequest, Failure
+from goodgrain.teacher.messages import Answer, ChatRequest, Failure, OnAnswer
 from goodgrain.teacher.prompts import neutral
 from goodgrain.teacher.scoring import SCORE_SYSTEM
 
@@ -61,9 +61,7 @@ class SimulatedTeacher:
             raise InputError(f"the truth about the response {response[:60]!r} is not known.")
         return NormalDist().inv_cdf(draw) + (-self._half if bad else self._half)
 
-    def ask(
-        self, requests: Sequence[ChatRequest], on_answer: Callable[[int, Answer | Failure], None] | None = None
-    ) -> list[Answer | Failure]:
+    def ask(self, requests: Sequence[ChatRequest], on_answer: OnAnswer | None = None) -> list[Answer | Failure]:
         """One answer per request."""
         answers: list[Answer | Failure] = []
         for place, request in enumerate(requests):

@@ -78,4 +78,7 @@ def parse_verdict(text: str, *, truncated: bool = False) -> Verdict:
         return Verdict(None, "the last line belongs to a list or to reasoning without an end.")
     if ranking.ties:
         return Verdict("tie")
-    return Verdict("win" if ranking.order[0] == 0 else "loss")
+    best = ranking.order[0] + 1
+    if found["best"] != str(best):
+        return Verdict(None, f"the last line goes on from a line that prefers [{best}].")
+    return Verdict("win" if best == 1 else "loss")

@@ -11,6 +11,25 @@ from goodgrain.cli.instruct_evaluate import evaluate_app
 from goodgrain.cli.instruct_finetune import finetune
 from goodgrain.cli.instruct_preference import answer
 from goodgrain.cli.prune import parse_keep
+from goodgrain.cli.teacher_options import (
+    Attempts,
+    BudgetUsd,
+    Cache,
+    Concurrency,
+    DryRun,
+    InputUsd,
+    KeyVariable,
+    Limit,
+    MaxCharacters,
+    MaxTokens,
+    OutputUsd,
+    Temperature,
+    Timeout,
+    cost_line,
+    estimate_lines,
+    temperature_of,
+    variable_of,
+)
 
 app = typer.Typer(
     help="Keep the clean, diverse, good instructions of a set, fine-tune on them, and evaluate.",
@@ -52,17 +71,10 @@ def select(
         typer.Option(help="Clusters, each of which gives one row at most. [default: rows / 5.2]", show_default=False),
     ] = None,
     max_size: Annotated[int, typer.Option(help="Most rows of a cluster, and so of a prompt.")] = 10,
-    budget_usd: Annotated[
-        float | None,
-        typer.Option(help="Most that the teacher may cost, earlier tries included.", show_default=False),
-    ] = None,
-    input_usd: Annotated[
-        float | None, typer.Option(help="Price per million tokens of prompts.", show_default=False)
-    ] = None,
-    output_usd: Annotated[
-        float | None, typer.Option(help="Price per million tokens of answers.", show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask nothing: tell prompts, tokens and price.")] = False,
+    budget_usd: BudgetUsd = None,
+    input_usd: InputUsd = None,
+    output_usd: OutputUsd = None,
+    dry_run: DryRun = False,
     method: Annotated[
         str,
         typer.Option(
@@ -111,21 +123,16 @@ def select(
     request: Annotated[str | None, typer.Option(help="Column of requests.", show_default=False)] = None,
     response: Annotated[str | None, typer.Option(help="Column of responses.", show_default=False)] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of your own ids.", show_default=False)] = None,
-    max_tokens: Annotated[int, typer.Option(help="Of an answer, reasoning included.")] = 512,
-    max_characters: Annotated[int, typer.Option(help="Of each text that the teacher sees.")] = 6000,
-    temperature: Annotated[float, typer.Option(help="Of the teacher's sampling; -1 leaves it to the server.")] = 0.0,
-    concurrency: Annotated[int, typer.Option(help="Calls at a time.")] = 8,
-    requests_per_minute: Annotated[int | None, typer.Option(help="Limit.", show_default=False)] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option(help="Limit.", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that a call may take.")] = 120.0,
-    attempts: Annotated[int, typer.Option(help="How often a call is tried.")] = 10,
-    api_key_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the key; none for a server without one.")
-    ] = "OPENAI_API_KEY",
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="File of paid answers, to share between runs. [default: in the run]", show_default=False),
-    ] = None,
+    max_tokens: MaxTokens = 512,
+    max_characters: MaxCharacters = 6000,
+    temperature: Temperature = 0.0,
+    concurrency: Concurrency = 8,
+    requests_per_minute: Limit = None,
+    tokens_per_minute: Limit = None,
+    timeout: Timeout = 120.0,
+    attempts: Attempts = 10,
+    api_key_env: KeyVariable = "OPENAI_API_KEY",
+    cache: Cache = None,
     device: Annotated[str, typer.Option(help="Of local models: auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
 ) -> None:
@@ -158,7 +165,7 @@ def select(
             malformed=malformed,
             max_tokens=max_tokens,
             max_characters=max_characters,
-            temperature=None if temperature == -1 else temperature,
+            temperature=temperature_of(temperature),
             least_score=least_score,
             compare=tuple(name for name in (compare or "").split(",") if name),
             near=near,
@@ -172,10 +179,10 @@ def select(
             tokens_per_minute=tokens_per_minute,
             timeout=timeout,
             attempts=attempts,
-            api_key_env=None if api_key_env.lower() == "none" else api_key_env,
+            api_key_env=variable_of(api_key_env),
             cache=cache,
         )
-    for line in dry_lines(result.metrics, output) if dry_run else lines(result.metrics):
+    for line in estimate_lines(result.metrics, output) if dry_run else lines(result.metrics):
         typer.echo(line)
     if not dry_run:
         typer.echo(f"kept:   {result.kept}")
@@ -193,33 +200,13 @@ def lines(metrics: dict[str, Any]) -> list[str]:
         )
     cost = metrics["cost"]
     if cost:
-        money = "" if cost["spent_usd"] is None else f", ${cost['spent_usd']:.4f}"
-        told.append(
-            f"the teacher: {cost['paid_calls']:,} calls, {cost['input_tokens']:,} tokens in, "
-            f"{cost['output_tokens']:,} out{money}"
-        )
+        told.append(cost_line("teacher", cost))
     if "hallucinated" in metrics:
         shares = metrics["hallucinated"]
         told.append(f"hallucinated: {_share(shares['before'])} of all rows, {_share(shares['kept'])} of those kept")
     for name, other in metrics["others"].items():
         known = f", {_share(other['hallucinated'])} hallucinated" if "hallucinated" in other else ""
         told.append(f"  {name} would share {other['shared']:,} of them{known}")
-    return told
-
-
-def dry_lines(estimate: dict[str, Any], output: Path) -> list[str]:
-    """What the teacher would take, for the terminal."""
-    new = estimate["requests"] - estimate["cached"]
-    told = [f"{new:,} prompts to send" + (f"; {estimate['cached']:,} are answered already" * bool(estimate["cached"]))]
-    told.append(
-        f"tokens in:  about {estimate['input_tokens']:,}, at most {estimate['most_input_tokens']:,}\n"
-        f"tokens out: about {estimate['output_tokens']:,}, at most {estimate['most_output_tokens']:,}"
-    )
-    if estimate["likely_usd"] is None:
-        told.append("price:      not known; give --input-usd and --output-usd, per million tokens")
-    else:
-        told.append(f"price:      about ${estimate['likely_usd']:.4f}, at most ${estimate['most_usd']:.4f}")
-    told.append(f"prompts:    {output / 'prompts.jsonl'} holds some of them; nothing was sent")
     return told
 
 

@@ -7,6 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
+from goodgrain.cli.teacher_options import (
+    Attempts,
+    BudgetUsd,
+    Cache,
+    Concurrency,
+    DryRun,
+    InputUsd,
+    KeyVariable,
+    Limit,
+    MaxCharacters,
+    MaxTokens,
+    OutputUsd,
+    Temperature,
+    Timeout,
+    cost_line,
+    estimate_lines,
+    temperature_of,
+    variable_of,
+)
+
 
 def answer(
     model: Annotated[
@@ -83,32 +103,20 @@ def preference(
             show_default=False,
         ),
     ] = None,
-    budget_usd: Annotated[
-        float | None,
-        typer.Option(help="Most that the judge may cost, earlier tries included.", show_default=False),
-    ] = None,
-    input_usd: Annotated[
-        float | None, typer.Option(help="Price per million tokens of prompts.", show_default=False)
-    ] = None,
-    output_usd: Annotated[
-        float | None, typer.Option(help="Price per million tokens of answers.", show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask nothing: tell prompts, tokens and price.")] = False,
-    max_tokens: Annotated[int, typer.Option(help="Of a verdict, reasoning included.")] = 512,
-    max_characters: Annotated[int, typer.Option(help="Of each text that the judge sees.")] = 6000,
-    temperature: Annotated[float, typer.Option(help="Of the judge's sampling; -1 leaves it to the server.")] = 0.0,
-    concurrency: Annotated[int, typer.Option(help="Calls at a time.")] = 8,
-    requests_per_minute: Annotated[int | None, typer.Option(help="Limit.", show_default=False)] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option(help="Limit.", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that a call may take.")] = 120.0,
-    attempts: Annotated[int, typer.Option(help="How often a call is tried.")] = 10,
-    api_key_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the key; none for a server without one.")
-    ] = "OPENAI_API_KEY",
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="File of paid answers, to share between runs. [default: in the run]", show_default=False),
-    ] = None,
+    budget_usd: BudgetUsd = None,
+    input_usd: InputUsd = None,
+    output_usd: OutputUsd = None,
+    dry_run: DryRun = False,
+    max_tokens: MaxTokens = 512,
+    max_characters: MaxCharacters = 6000,
+    temperature: Temperature = 0.0,
+    concurrency: Concurrency = 8,
+    requests_per_minute: Limit = None,
+    tokens_per_minute: Limit = None,
+    timeout: Timeout = 120.0,
+    attempts: Attempts = 10,
+    api_key_env: KeyVariable = "OPENAI_API_KEY",
+    cache: Cache = None,
     resamples: Annotated[int, typer.Option(help="Of the bootstrap over questions.")] = 10_000,
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
 ) -> None:
@@ -129,7 +137,7 @@ def preference(
             their_model=their_model,
             prompt=JudgePrompt(max_characters=max_characters, **chosen),
             max_tokens=max_tokens,
-            temperature=None if temperature == -1 else temperature,
+            temperature=temperature_of(temperature),
             resamples=resamples,
             seed=seed,
             dry_run=dry_run,
@@ -142,7 +150,7 @@ def preference(
             tokens_per_minute=tokens_per_minute,
             timeout=timeout,
             attempts=attempts,
-            api_key_env=None if api_key_env.lower() == "none" else api_key_env,
+            api_key_env=variable_of(api_key_env),
             cache=cache,
         )
     for line in estimate_lines(found.metrics, output) if dry_run else preference_lines(found.metrics):
@@ -168,25 +176,5 @@ def preference_lines(metrics: dict[str, Any]) -> list[str]:
     if position["first_place_share"] is not None:
         told.append(f"first place won {position['first_place_share']:.1%} of the verdicts; without bias it is 50%")
     if cost:
-        money = "" if cost["spent_usd"] is None else f", ${cost['spent_usd']:.4f}"
-        told.append(
-            f"the judge: {cost['paid_calls']:,} calls, {cost['input_tokens']:,} tokens in, "
-            f"{cost['output_tokens']:,} out{money}"
-        )
-    return told
-
-
-def estimate_lines(estimate: dict[str, Any], output: Path) -> list[str]:
-    """What the judge would take, for the terminal."""
-    answered = f"; {estimate['cached']:,} are answered already" if estimate["cached"] else ""
-    told = [
-        f"{estimate['requests'] - estimate['cached']:,} prompts to send{answered}",
-        f"tokens in:  about {estimate['input_tokens']:,}, at most {estimate['most_input_tokens']:,}",
-        f"tokens out: about {estimate['output_tokens']:,}, at most {estimate['most_output_tokens']:,}",
-    ]
-    if estimate["likely_usd"] is None:
-        told.append("price:      not known; give --input-usd and --output-usd, per million tokens")
-    else:
-        told.append(f"price:      about ${estimate['likely_usd']:.4f}, at most ${estimate['most_usd']:.4f}")
-    told.append(f"prompts:    {output / 'prompts.jsonl'} holds some of them; nothing was sent")
+        told.append(cost_line("judge", cost))
     return told

@@ -13,7 +13,13 @@ from grid import grid
 ROWS = ["standard", "oat", "taufe"]
 BIASES = ["no bias", "bias 0.8", "bias 0.99", "other photographs"]
 FOR_ALL = [*BIASES, "group norm", "twice the epochs"]
-FOR_ONE = {"taufe": ["maps", "shared, 0.1", "shared, 10.0", "separate, 1.0", "running, 1.0"], "oat": ["shared, 1.0"]}
+FOR_ONE = {
+    "taufe": [
+        *("relative", "group norm, relative", "group norm, 10.0", "separate, relative"),
+        *("maps", "shared, 0.1", "shared, 10.0", "separate, 1.0", "running, 1.0"),
+    ],
+    "oat": ["shared, 1.0"],
+}
 CHANGES = ["", *FOR_ALL, *FOR_ONE["taufe"], *FOR_ONE["oat"]]
 FACTS = [
     ("test accuracy", "accuracy"),

@@ -33,6 +33,18 @@ def test_another_command_is_refused_and_told_why(tmp_path):
         pass
 
 
+def test_data_that_changed_is_named(tmp_path):
+    with RunFolder(tmp_path, {**CONFIG, "fingerprint": {"data": "68da"}}):
+        pass
+    with (
+        pytest.raises(
+            InputError, match=r"fingerprint.data is '68da', this one asks for '963c'. What data holds has chan"
+        ),
+        RunFolder(tmp_path, {**CONFIG, "fingerprint": {"data": "963c"}}),
+    ):
+        pass
+
+
 def test_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="holds files that are no run"), RunFolder(tmp_path, CONFIG):

@@ -96,8 +96,10 @@ class RunFolder:
             self.write_text(CONFIG, tomli_w.dumps(self.config))
             return
         for name, ours, theirs in changed:
+            kind, _, what = name.partition(".")
+            hint = f" What {what} holds has changed since." if kind == "fingerprint" else ""
             raise InputError(
-                f"{self.folder} holds another run: its {name} is {theirs}, this one asks for {ours}. "
+                f"{self.folder} holds another run: its {name} is {theirs}, this one asks for {ours}.{hint} "
                 "Give another folder, or repeat the command that made it."
             )
 

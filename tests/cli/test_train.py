@@ -69,7 +69,7 @@ def test_ood_sets_are_ranked(folders):
         (("--ood", "strange", "--compare-ood"), "comparing needs at least 2 OOD sets; 1 came"),
         (
             ("--ood", "strange", "--ood", "own-test", "--compare-ood", "--weight", "3", "--test", "own-test"),
-            "--test and --weight would do nothing with --compare-ood",
+            "--weight and --test would do nothing with --compare-ood",
         ),
     ],
 )

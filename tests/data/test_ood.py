@@ -163,14 +163,14 @@ def test_shares_equal_the_slow_oracles(parts, total):
             {"a": 3, "b": 4},
             {"count": 8},
             InputError,
-            "count=8 is more than the 7 OOD images there are. Ask for at most 7",
+            "8 OOD images were asked for, and there are 7. Ask for at most 7",
         ),
         ({"a": 3}, {"count": 0}, InputError, "count should be a whole number, at least 1; 0 came"),
         (
             {"a": 3, "b": 40},
             {"count": 8, "weights": {"a": 1, "b": 1}},
             InputError,
-            "count=8 takes 4 images from the OOD source 'a', which has 3. Ask for at most 6, or give it less weight",
+            "8 OOD images by weight take 4 from the OOD source 'a', which has 3. Ask for at most 6, or",
         ),
         ({"a": 3}, {"weights": {"a": 1, "bb": 1}}, UnknownName, "no OOD source 'bb'. .*Known: a"),
         ({"a": 3, "b": 3}, {"weights": {"a": 1}}, InputError, "weights has none for b. Give every OOD source one"),
@@ -281,7 +281,7 @@ def test_too_few_labelled_images_are_refused():
     with pytest.raises(InputError) as refusal:
         few_shot(pool, 6, seed=0)
     assert str(refusal.value) == (
-        "count=6 asks for 3 images of each of 2 classes, but class 'dog' has 2 labelled ones. Ask for at most 5."
+        "6 images drawn evenly take 3 of each of 2 classes, but class 'dog' has 2 labelled ones. Ask for at most 5."
     )
     with pytest.raises(InputError, match="no image is labelled, so none can be drawn"):
         few_shot(pool.subset([5]), 1, seed=0)

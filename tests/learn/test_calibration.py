@@ -1,13 +1,18 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from goodgrain.data.pool import OOD, Pool
 from goodgrain.data.views import Normalize
 from goodgrain.errors import InputError, UnknownName
 from goodgrain.learn import Standard, fit, predict
+from goodgrain.learn.engine import Engine
+from goodgrain.learn.learner import Batch, Part, Run
 from goodgrain.learn.learners.backbone import turns
-from goodgrain.learn.learners.calibration import Calibration
+from goodgrain.learn.learners.calibration import Calibration, Calibrator
 from goodgrain.losses import taufe
 from goodgrain.models import last_maps
 
@@ -37,12 +42,12 @@ def same(first, second):
 
 
 @pytest.mark.parametrize("statistics", ["shared", "separate", "running"])
-@pytest.mark.parametrize("method", ["taufe", "oat"])
-def test_weight_0_is_standard_training_to_the_bit(method, statistics):
+@pytest.mark.parametrize(("method", "penalty"), [("taufe", "absolute"), ("taufe", "relative"), ("oat", "absolute")])
+def test_weight_0_is_standard_training_to_the_bit(method, penalty, statistics):
     pool = pool_with_ood()
     alone = pool.subset(np.flatnonzero(pool.labels != OOD))
     expected, history = trained(alone)
-    learner, seen = trained(pool, Calibration(method=method, weight=0.0, statistics=statistics))
+    learner, seen = trained(pool, Calibration(method=method, weight=0.0, penalty=penalty, statistics=statistics))
     assert same(weights(expected), weights(learner))
     assert np.array_equal(history.loss, seen.loss)
     assert (seen.terms["ood"] > 0).all()
@@ -98,6 +103,48 @@ def test_features_of_ood_images_go_out_and_accuracy_stays(statistics):
         squares[name] = (features[strange] ** 2).sum(axis=1).mean()
         assert (probabilities[own].argmax(axis=1) == pool.labels[own]).mean() == 1.0
     assert squares["taufe"] < squares["standard"] / 10
+
+
+@pytest.mark.parametrize("statistics", ["shared", "separate"])
+@pytest.mark.parametrize("layer", ["penultimate", "maps"])
+def test_the_relative_penalty_compares_features_of_the_same_step_and_layer(layer, statistics):
+    small = pool_with_ood()
+    images = small.images(np.arange(len(small)))[..., 0].repeat(3, axis=1).repeat(3, axis=2)  # so that maps have places
+    pool = Pool.from_arrays(images, small.labels, classes=small.classes)
+    learner, _ = trained(pool, epochs=1)
+    pixels = torch.from_numpy(images).float()[:, None] / 255
+    strange = torch.from_numpy(pool.labels == OOD)
+    part = Part(torch.zeros(40, dtype=torch.int64), pixels[strange], torch.full((40,), OOD))
+    asked = Calibration(penalty="relative", layer=layer, statistics=statistics)
+    calibrator = Calibrator(asked, pool, Run(0, 1, Engine("cpu")), augment=False)
+    _, _, terms = calibrator.forward(learner.backbone, pixels[~strange], Batch({"ood": part}, 0.5, 0))
+
+    learner.network.train()
+    seen = partial(last_maps, learner.network) if layer == "maps" else lambda shown: learner.network(shown)[1]
+    if statistics == "shared":
+        together = seen(learner.normalize(torch.cat([pixels[~strange], pixels[strange]])))
+        own, other = together[:48], together[48:]
+    else:
+        own, other = seen(learner.normalize(pixels[~strange])), seen(learner.normalize(pixels[strange]))
+    expected = (other.square().mean() / own.square().mean()).item()
+    assert terms["ood"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_batch_normalisation_only_the_relative_penalty_tells_the_two_kinds_apart():
+    pool = pool_with_ood()
+    strange, own = np.flatnonzero(pool.labels == OOD), np.flatnonzero(pool.labels >= 0)
+    lengths, shares = {}, {}
+    for penalty in ("none", "absolute", "relative"):
+        torch.manual_seed(0)
+        layers = nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)
+        asked = Calibration(weight=0.0) if penalty == "none" else Calibration(penalty=penalty)
+        learner, _ = trained(pool, asked, epochs=40, network=nn.Sequential(*layers), lr=0.02)
+        probabilities, features = predict(learner, pool)
+        assert (probabilities[own].argmax(axis=1) == pool.labels[own]).mean() == 1.0
+        lengths[penalty] = (features[own] ** 2).mean()
+        shares[penalty] = (features[strange] ** 2).mean() / lengths[penalty]
+    assert lengths["absolute"] < lengths["none"] < lengths["relative"], "Eq. 3.3 shrinks the target's features too"
+    assert shares["relative"] < shares["absolute"] / 100 < shares["none"] / 100
 
 
 def test_the_endless_order_shows_every_image_once_a_turn_and_no_epoch_begins_it_anew():

@@ -31,6 +31,42 @@ def test_taufe_of_a_map_by_hand():
     assert taufe(maps).item() == 7.0
 
 
+def test_relative_taufe_by_hand():
+    # 18 / 6 numbers = 3 over (1 + 0 + 4 + 1 + 9 + 9) / 6 = 4, by either reduction
+    features = torch.tensor([[1.0, -2.0, 2.0], [0.0, 0.0, 3.0]])
+    own = torch.tensor([[1.0, 0.0, 2.0], [1.0, 3.0, 3.0]])
+    assert taufe(features, relative_to=own).item() == 0.75
+    assert taufe(features, reduction="sum", relative_to=own).item() == 0.75
+
+
+@given(seed=SEEDS, shape=SHAPES, m=st.integers(1, 5), reduction=st.sampled_from(["mean", "sum"]))
+def test_relative_taufe_equals_the_slow_oracle(seed, shape, m, reduction):
+    features, own = random_tensor(seed, shape), random_tensor(seed + 1, [m, *shape[1:]])
+    expected = oracles.taufe(features.numpy(), reduction) / oracles.taufe(own.numpy(), reduction)
+    assert taufe(features, reduction=reduction, relative_to=own).item() == pytest.approx(expected)
+
+
+@given(seed=SEEDS, shape=SHAPES, scale=st.floats(0.01, 100))
+def test_no_scale_of_all_features_meets_the_relative_penalty(seed, shape, scale):
+    features, own = random_tensor(seed, shape), random_tensor(seed + 1, shape)
+    assert taufe(scale * features, relative_to=scale * own).item() == pytest.approx(
+        taufe(features, relative_to=own).item()
+    )
+    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    taufe(factor * features, relative_to=factor * own).backward()
+    assert factor.grad.item() == pytest.approx(0, abs=1e-9), "no gradient asks for another scale"
+    taufe(factor * features).backward()
+    assert factor.grad.item() > 0, "Eq. 3.3 asks for a smaller one"
+
+
+def test_relative_taufe_of_dead_features_is_finite():
+    dead = torch.zeros(2, 3, requires_grad=True)
+    value = taufe(dead, relative_to=dead)
+    value.backward()
+    assert value.item() == 0
+    assert torch.isfinite(dead.grad).all()
+
+
 def test_oat_by_hand():
     # p = (.2, .8): -(log .2 + log .8) / 2 = .9163; p = (.5, .5): log 2 = .6931; their mean
     logits = torch.tensor([[0.2, 0.8], [0.5, 0.5]], dtype=torch.float64).log()
@@ -108,6 +144,13 @@ def test_taufe_says_which_shape_it_wants(shape):
     with pytest.raises(InputError) as refused:
         taufe(torch.zeros(shape))
     assert str(refused.value) == f"features should be (b, d) or (b, ...) of at least 1 image; their shape is {shape}."
+
+
+def test_both_kinds_of_features_should_be_of_one_layer():
+    with pytest.raises(InputError, match=r"should be of one layer; \(4, 3\) and \(4, 2\) came."):
+        taufe(torch.zeros(4, 3), relative_to=torch.zeros(4, 2))
+    with pytest.raises(InputError, match=r"relative_to should be \(b, d\) or .* of at least 1 image"):
+        taufe(torch.zeros(4, 3), relative_to=torch.zeros(0, 3))
 
 
 @pytest.mark.parametrize("shape", [(3,), (0, 4), (2, 0), (2, 3, 4)])

@@ -5,10 +5,12 @@ import tomllib
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import goodgrain
 from goodgrain.data.pool import OOD, Pool
-from goodgrain.errors import GoodgrainError, InputError
+from goodgrain.errors import GoodgrainError, InputError, UnknownName
+from goodgrain.learn.attack import adversarial_accuracy
 from goodgrain.learn.localize import cam_boxes
 from goodgrain.metrics import mean_iou
 
@@ -28,6 +30,19 @@ def strangers(n=90, seed=5, size=16):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(150, 256, (n, size, size, 3), dtype=np.uint8)
     return Pool.from_arrays(pixels, np.zeros(n, int))
+
+
+def boxed(pool):
+    return dataclasses.replace(pool, boxes=np.tile(np.float32([0.1, 0.1, 0.9, 0.5]), (len(pool), 1)))
+
+
+def flat(*, classes, channels=3):
+    """A network without maps."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(16 * 16 * channels, 8), nn.ReLU(), nn.Linear(8, classes))
+
+
+def dotted(name):
+    return f"{__name__}:{name}"
 
 
 ASKED = {"epochs": 2, "flip": False, "device": "cpu", "batch_size": 16}
@@ -182,8 +197,74 @@ def test_comparing_ood_sets_ranks_them(tmp_path):
         goodgrain.compare_ood(images(64), strangers(), output=tmp_path / "other")
 
 
+def test_comparing_ood_sets_leaves_the_targets_own_images_out(tmp_path):
+    own, like = images(64), images(60, seed=7)
+    mixed = np.concatenate([own.images(np.arange(40)), like.images(np.arange(60))])
+    sets = {"mixed": Pool.from_arrays(mixed, np.zeros(100, int)), "strange": strangers()}
+    asked = {"epochs": 2, "flip": False, "device": "cpu", "batch_size": 16}
+    found = goodgrain.compare_ood(own, sets, output=tmp_path / "run", few_shot=20, **asked)
+    (mixed_found,) = [one for one in found.candidates if one.name == "mixed"]
+    assert (mixed_found.images, mixed_found.copies) == (60, 40), "of all the target's images, not of the few drawn"
+    assert "(60 images, 40 of the target's own left out)" in "".join(found.lines())
+    with pytest.raises(InputError, match="all 64 OOD images of own are copies of the target's own"):
+        goodgrain.compare_ood(own, {"own": own, "strange": strangers()}, output=tmp_path / "no", **asked)
+    with pytest.raises(UnknownName, match="no argument of compare_ood 'epoch'"):
+        goodgrain.compare_ood(own, sets, output=tmp_path / "no", epoch=1)
+    with pytest.raises(UnknownName, match="no argument of compare_ood 'method'"):
+        goodgrain.compare_ood(own, sets, output=tmp_path / "no", method="taufe")
+    with pytest.raises(InputError, match="there is only one class"):
+        one = Pool.from_arrays(own.images(np.arange(40)), np.zeros(40, int))
+        goodgrain.compare_ood(one, {"a": strangers(), "b": strangers(seed=6)}, output=tmp_path / "no", **asked)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_recipe_counts_in_a_comparison_too(tmp_path):
+    sets = {"one": strangers(), "two": strangers(seed=6)}
+    goodgrain.compare_ood(images(20), sets, output=tmp_path / "run", recipe="cifar", epochs=1, device="cpu")
+    asked = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["train"]
+    assert (asked["model"], asked["epochs"], asked["statistics"]) == ("resnet18", 1, "shared")
+
+
+def test_a_test_set_of_one_class_has_no_pairs_of_classes(tmp_path):
+    test = images(40, seed=1)
+    test = test.subset(np.flatnonzero(test.labels == 0))
+    run = goodgrain.train(images(48), ood=strangers(), test=test, output=tmp_path / "run", **ASKED)
+    assert "class_cosine" not in run.metrics["methods"][0]
+    assert 0 <= run.metrics["methods"][0]["accuracy"][0] <= 1
+    assert run.report.exists()
+
+
+def test_adversarial_training_tells_accuracy_under_attack(tmp_path):
+    test = images(40, seed=1)
+    run = goodgrain.train(
+        images(48), ood=strangers(), test=test, output=tmp_path / "run", learner="adversarial", **ASKED
+    )
+    assert run.metrics["adversarial_images"] == 40
+    for one in run.metrics["methods"]:
+        assert one["adversarial_accuracy"][0] <= one["accuracy"][0]
+    network = goodgrain.load(tmp_path / "run", which="standard-0").networks.members[0].eval()
+    expected = adversarial_accuracy(lambda pixels: network(pixels)[0], test, seed=0)
+    assert run.metrics["methods"][1]["adversarial_accuracy"] == [expected]
+
+
+def test_what_cannot_tell_where_it_looks_is_refused_before_training(tmp_path):
+    with pytest.raises(InputError, match="does not tell where it looks"):
+        goodgrain.train(
+            images(48), ood=strangers(), test=boxed(images(20, seed=1)), output=tmp_path / "run", task="wsol",
+            model=dotted("flat"), **ASKED,
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_refused_call_leaves_no_folder_and_the_corrected_one_runs(tmp_path):
-    for wrong in ({}, {"ood": strangers(), "few_shot": 1000}, {"ood": strangers(), "ood_weights": {"noise": 2.0}}):
+    for wrong in (
+        {},
+        {"ood": strangers(), "few_shot": 1000},
+        {"ood": strangers(), "ood_weights": {"noise": 2.0}},
+        {"ood": strangers(), "model": "resnet19"},
+        {"ood": strangers(), "model": dotted("flat"), "layer": "maps"},
+        {"ood": strangers(), "learner": "mixmatch", "few_shot": 48},
+    ):
         with pytest.raises(GoodgrainError):
             goodgrain.train(images(48), test=images(20, seed=1), output=tmp_path / "run", **{**ASKED, **wrong})
         assert not (tmp_path / "run").exists()

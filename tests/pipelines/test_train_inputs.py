@@ -51,6 +51,23 @@ def test_copies_of_the_target_are_left_out_and_told():
         gathered(own, {"own": own})
 
 
+def test_copies_of_images_that_were_not_drawn_and_of_test_images_are_left_out_too():
+    own, test = pool(40), pool(30, seed=2, prefix="t")
+    few = gathered(own, {"noise": pool(60, seed=1)}, few_shot=4)
+    spare = [i for i in range(40) if str(i) not in set(few.target.ids.tolist())][:5]
+    pixels = pool(60, seed=1).images(np.arange(60))
+    pixels[10:15], pixels[20:23] = own.images(spare), test.images([1, 2, 3])
+    sets = {"noise": Pool.from_arrays(pixels, np.zeros(60, int))}
+    for asked in ({}, {"learner": "mixmatch"}):
+        images = gathered(own, sets, test, few_shot=4, **asked)
+        found = images.copies["noise"][1]
+        assert found.positions.tolist() == [10, 11, 12, 13, 14, 20, 21, 22]
+        assert images.own.ids[found.originals].tolist() == [*map(str, spare), "(test) t1", "(test) t2", "(test) t3"]
+        there = {int(one.rpartition("/")[2]) for one in images.train.ids.tolist() if one.startswith("ood/")}
+        there |= {int(one.rpartition("/")[2]) for one in images.strangers.ids.tolist()}
+        assert not there & set(found.positions.tolist())
+
+
 def test_answers_none_of_these_are_ood_images():
     own = pool(40)
     labels = own.labels.copy()
@@ -58,6 +75,46 @@ def test_answers_none_of_these_are_ood_images():
     images = gathered(own.with_labels(labels), {}, few_shot=10, ood_count=8)
     assert images.sources == {"answers": 8}
     assert set(images.target.ids.tolist()) <= {str(i) for i in range(30)}
+
+
+def test_a_set_called_answers_stays_beside_the_answers():
+    own = pool(40)
+    labels = own.labels.copy()
+    labels[30:] = OOD
+    images = gathered(own.with_labels(labels), {"answers": pool(25, seed=1)})
+    assert images.sources == {"answers": 25, "answers-2": 10}
+
+
+def test_what_is_held_back_never_makes_a_draw_fail():
+    sets = {"small": pool(15, seed=1), "large": pool(300, seed=2)}
+    images = gathered(pool(60), sets, few_shot=30, ood_weights={"small": 1, "large": 1})
+    assert images.sources == {"small": 15, "large": 15}
+    assert images.held_back
+    assert len(images.strangers) == 29  # a tenth of 315, less the one that the small set cannot spare
+    assert all(one.startswith("ood/large/") for one in images.strangers.ids.tolist())
+
+
+def test_too_few_to_measure_on_are_not_held_back():
+    few = gathered(pool(60), {"noise": pool(150, seed=1)})
+    assert not few.held_back
+    assert few.sources == {"noise": 150}
+    spared = gathered(pool(60), {"noise": pool(50, seed=1)}, few_shot=10)
+    assert (spared.held_back, len(spared.strangers)) == (True, 20)
+
+
+def test_boxes_are_drawn_where_they_are_known():
+    boxes = np.full((40, 4), np.nan)
+    boxes[::4] = [0.1, 0.1, 0.5, 0.5]
+    own = dataclasses.replace(pool(40), boxes=boxes)
+    for labels in (own.labels, np.full(40, UNLABELED)):
+        images = gathered(own.with_labels(labels), {"noise": pool(50, seed=1)}, task="box", few_shot=6)
+        assert len(images.target) == 6
+        assert np.isfinite(images.target.boxes).all()
+    with pytest.raises(InputError, match="asks for 11 images with a box, and there are 10"):
+        gathered(own.with_labels(np.full(40, UNLABELED)), {"noise": pool(50, seed=1)}, task="box", few_shot=11)
+    none = dataclasses.replace(own, boxes=np.full((40, 4), np.nan))
+    with pytest.raises(InputError, match="at least 2 images with a known box; there are 0"):
+        gathered(none, {"noise": pool(50, seed=1)}, task="box")
 
 
 def test_mixmatch_keeps_the_other_images_without_their_labels():
@@ -94,6 +151,9 @@ def test_names_of_sources():
         ({"weight": -1.0}, "weight should be 0 or more"),
         ({"epochs": 0}, "epochs should be a whole number, at least 1"),
         ({"lr": 0.0}, "lr should be above 0"),
+        ({"method": "standard", "weight": 5.0}, "standard training has no penalty for weight to weigh"),
+        ({"method": "oat", "layer": "maps"}, "layer is of method taufe, and oat and standard is asked"),
+        ({"method": "oat", "penalty": "relative"}, "penalty is of method taufe"),
     ],
 )
 def test_refusals_of_the_configuration(asked, sentence):
@@ -110,11 +170,26 @@ def test_unknown_names_suggest_the_nearest():
         gathered(pool(20), {})
     with pytest.raises(InputError, match="class '0' has 10 labelled ones"):
         gathered(pool(20), {"noise": pool(50, seed=1)}, few_shot=24)
+    with pytest.raises(InputError, match=r"few_shot \(--few-shot\) is 2, and there are 4 classes"):
+        gathered(pool(20, classes=4), {"noise": pool(50, seed=1)}, few_shot=2)
+    with pytest.raises(InputError, match=r"30 OOD images, as many as labelled images \(--few-shot\), and there are 3"):
+        gathered(pool(60), {"noise": pool(3, seed=1)}, few_shot=30)
+    with pytest.raises(InputError, match=r"40 OOD images, by ood_count \(--ood-count\), and there are 3"):
+        gathered(pool(60), {"noise": pool(3, seed=1)}, few_shot=30, ood_count=40)
 
 
 def test_a_recipe_brings_its_network_and_weight():
     asked = check_config({"recipe": "imagenet10"})
-    assert (asked.model, asked.epochs, asked.weight, asked.statistics) == ("resnet50", 200, 0.01, "shared")
+    assert (asked.model, asked.epochs, asked.statistics) == ("resnet50", 200, "shared")
+    assert asked.calibration("taufe").strength == 0.01
+    for given in (
+        {"weight": None},
+        {"method": "oat", "compare": ("taufe",)},
+        {"method": "standard", "compare": ("taufe",)},
+    ):
+        assert check_config({"recipe": "imagenet10", **given}).calibration("taufe").strength == 0.01
+    assert check_config({"recipe": "imagenet10", "weight": 0.3}).calibration("taufe").strength == 0.3
+    assert check_config({"recipe": "imagenet10", "weight": 0.3}).calibration("standard").strength == 0.0
     assert check_config({"recipe": "imagenet10", "epochs": 3}).epochs == 3
     assert check_config({"recipe": "cifar", "method": "oat"}).calibration("oat").strength == 1.0
 

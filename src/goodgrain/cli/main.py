@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -55,10 +56,15 @@ def main(
     """Separate the good grain from the chaff when deep learning meets noisy data."""
 
 
+def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"note: {message}", err=True)
+
+
 def run() -> None:
     """Run the command line: errors that a user can mend are one sentence and exit code 2."""
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # so that --model module:function finds the user's own file
+    warnings.showwarning = _say_warning
     try:
         app()
     except GoodgrainError as error:

@@ -9,8 +9,16 @@ import typer
 
 from goodgrain.errors import InputError
 
+_COMPARED = {
+    *("data", "ood", "output", "compare_ood", "few_shot", "class_names", "image_size", "label_column", "image_column"),
+    *("id_column", "max_bad", "device", "recipe", "model", "epochs", "batch_size", "lr", "precision", "flip", "seed"),
+    "near",
+}
+"""What --compare-ood takes; every other option would do nothing."""
+
 
 def train(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(
@@ -46,6 +54,13 @@ def train(
     layer: Annotated[
         str, typer.Option(help="What TAUFE silences: penultimate (pooled features) or maps (before the pooling).")
     ] = "penultimate",
+    penalty: Annotated[
+        str,
+        typer.Option(
+            help="Of TAUFE: absolute (as published), or relative to the features of your own images, for networks "
+            "without batch normalisation."
+        ),
+    ] = "absolute",
     ratio: Annotated[float, typer.Option(help="OOD images per labelled image of a step.")] = 1.0,
     ood_count: Annotated[
         int | None,
@@ -115,13 +130,7 @@ def train(
     asked: dict[str, Any] = {"recipe": recipe, "model": model, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     chosen = {name: value for name, value in asked.items() if value is not None}
     if compare_ood:
-        given = {"--test": test, "--weight": weight, "--ood-weight": ood_weight, "--box-frame": box_frame}
-        idle = [name for name, value in given.items() if value is not None]
-        if idle:
-            raise InputError(
-                f"{' and '.join(idle)} would do nothing with --compare-ood, which measures no test set and "
-                "weighs no penalty. Leave it out."
-            )
+        _refuse_idle(context)
     with Terminal() as monitor:
         if compare_ood:
             ranked = comparison(
@@ -153,6 +162,7 @@ def train(
                 weight=weight,
                 statistics=statistics,
                 layer=layer,
+                penalty=penalty,
                 ratio=ratio,
                 ood_count=ood_count,
                 ood_weights=_weights(ood_weight),
@@ -174,6 +184,16 @@ def train(
         say(line)
     say(f"models:   {result.folder / 'models'}")
     say(f"report:   {result.report}")
+
+
+def _refuse_idle(context: typer.Context) -> None:
+    given = {name: context.get_parameter_source(name) for name in context.params if name not in _COMPARED}
+    idle = ["--" + name.replace("_", "-") for name, source in given.items() if source and source.name == "COMMANDLINE"]
+    if idle:
+        raise InputError(
+            f"{' and '.join(idle)} would do nothing with --compare-ood, which briefly trains a standard model, "
+            "measures no test set and weighs no penalty. Leave it out."
+        )
 
 
 def summary(metrics: dict[str, Any]) -> list[str]:

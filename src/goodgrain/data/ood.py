@@ -116,6 +116,26 @@ def join_ood(
     )
 
 
+def quotas(sources: Mapping[str, Pool], weights: Mapping[str, float], count: int) -> dict[str, int]:
+    """How many of `count` OOD images `join_ood` takes from each source under these weights.
+
+    Args:
+        sources: name -> OOD images.
+        weights: name -> share, for every source.
+        count: how many in all.
+
+    Raises:
+        InputError: a weight that is not above 0 or lacks.
+        UnknownName: a weight for no source.
+
+    Example:
+        >>> images = Pool.from_arrays(np.zeros((9, 4, 4), np.uint8), [0] * 9)
+        >>> quotas({"digits": images, "scenes": images}, {"digits": 2, "scenes": 1}, 5)
+        {'digits': 3, 'scenes': 2}
+    """
+    return dict(zip(sources, _apportion(count, _check_weights(weights, list(sources))), strict=True))
+
+
 def ood_of(pool: Pool) -> Pool | None:
     """The images of a pool that are labelled OOD, such as the answers "none of these" of a labelling run.
 
@@ -205,7 +225,7 @@ def few_shot(pool: Pool, count: int, *, seed: int) -> Pool:
         scarce = int(sizes.argmin())
         needed = each if sizes.min() < each else each + 1
         raise InputError(
-            f"count={count} asks for {needed} images of each of {len(there)} classes, but class "
+            f"{count} images drawn evenly take {needed} of each of {len(there)} classes, but class "
             f"{pool.classes[there[scarce]]!r} has {sizes[scarce]} labelled ones. Ask for at most "
             f"{sizes.min() * len(there) + np.count_nonzero(sizes > sizes.min())}."
         )
@@ -257,7 +277,7 @@ def _draw(
     if shares is None:
         total = sum(sizes)
         if count is not None and count > total:
-            raise InputError(f"count={count} is more than the {total} OOD images there are. Ask for at most {total}.")
+            raise InputError(f"{count} OOD images were asked for, and there are {total}. Ask for at most {total}.")
         rows = np.arange(total) if count is None else np.sort(rng.permutation(total)[:count])
         starts = np.cumsum([0, *sizes])
         return [rows[(rows >= first) & (rows < end)] - first for first, end in pairwise(starts)]
@@ -266,7 +286,7 @@ def _draw(
     for name, size, wanted in zip(names, sizes, quota, strict=True):
         if wanted > size:
             raise InputError(
-                f"count={count} takes {wanted} images from the OOD source {name!r}, which has {size}. "
+                f"{count} OOD images by weight take {wanted} from the OOD source {name!r}, which has {size}. "
                 f"Ask for at most {most}, or give it less weight."
             )
     return [np.sort(rng.permutation(size)[:wanted]) for size, wanted in zip(sizes, quota, strict=True)]

@@ -9,17 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from goodgrain.data.ood import target_in_ood, without_ood
+from goodgrain.checks import lookup
+from goodgrain.data.ood import without_ood
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 from goodgrain.learn import fit, predict
 from goodgrain.learn.engine import Engine
+from goodgrain.learn.learner import Run
 from goodgrain.learn.published_ood import make_calibrated
 from goodgrain.learn.streams import generator, stream_seed
 from goodgrain.pipelines.monitor import Monitor, Silent
 from goodgrain.pipelines.prune_inputs import named_classes, read_pool, source_name
-from goodgrain.pipelines.train_config import TrainConfig
-from goodgrain.pipelines.train_inputs import Sources, as_target, labeled_part, named, read_sources
+from goodgrain.pipelines.train_inputs import (
+    Sources,
+    as_target,
+    check_classes,
+    check_config,
+    labeled_part,
+    named,
+    read_sources,
+    without_copies,
+)
 from goodgrain.pipelines.train_report import write_comparison
 from goodgrain.report.train_facts import Candidate
 from goodgrain.run import FollowedRun, RunFolder
@@ -27,6 +37,7 @@ from goodgrain.scores.ood_sets import shared_features
 
 EPOCHS = 20  # brief: the features that mislead are learned early
 _LOOKED_AT = 1000  # images of each set
+_TAKEN = ("model", "batch_size", "lr", "precision", "flip", "seed", "near", "recipe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +61,7 @@ class Comparison:
         """One line per OOD set, likeliest to help first."""
         return [
             f"{place}. {one.name}: shares {100 * one.shared:.1f} % of the deciding features ({one.images:,} images"
-            + (f", {one.copies:,} of them the target's own" if one.copies else "")
+            + (f", {one.copies:,} of the target's own left out" if one.copies else "")
             + ")"
             for place, one in enumerate(self.candidates, start=1)
         ]
@@ -96,6 +107,7 @@ def compare_ood(
 
     Raises:
         InputError: fewer than two sets, or anything about the data that cannot work.
+        UnknownName: an argument that there is not, or that would do nothing here.
 
     Example:
         >>> import tempfile
@@ -106,7 +118,10 @@ def compare_ood(
         >>> len(compare_ood(own, sets, output=tempfile.mkdtemp(), epochs=1, device="cpu").candidates)
         2
     """
-    asked = TrainConfig(method="standard", compare=(), few_shot=few_shot, epochs=epochs, **config)
+    fixed = {"method": "standard", "compare": (), "few_shot": few_shot, "epochs": epochs}
+    for name in config:
+        lookup("argument of compare_ood", dict.fromkeys(_TAKEN), name)
+    asked = check_config({**config, **fixed})
     watch = monitor or Silent()
     if len(named(ood)) < 2:
         raise InputError(f"comparing needs at least 2 OOD sets; {len(named(ood))} came. Give each with --ood.")
@@ -119,8 +134,11 @@ def compare_ood(
     }
     pool = named_classes(read_pool("reading the images", data, watch, **reading), class_names)
     assert pool is not None
-    target = labeled_part(without_ood(pool), asked)
+    own = without_ood(pool)
+    check_classes(own, asked)
+    target = labeled_part(own, asked)
     sources = read_sources(ood, pool.image_shape[:2], max_bad, watch)
+    clean, copies = without_copies(own, sources, asked.near, watch)
     table = {
         "job": "compare-ood",
         "data": source_name(data),
@@ -134,8 +152,9 @@ def compare_ood(
         },
     }
     engine = Engine(device, asked.precision)
+    learner: Any = make_calibrated("ce", config=asked.recipe, **asked.recipe_options())
+    learner.prepare(target, Run(asked.seed, epochs, engine))  # before the folder: a refused call leaves none behind
     with (RunFolder if engine.main else FollowedRun)(output, table) as run:
-        learner: Any = make_calibrated("ce", config=asked.recipe, **asked.recipe_options())
         fit(
             learner,
             target,
@@ -146,16 +165,16 @@ def compare_ood(
             device=device,
             precision=asked.precision,
         )
-        _, own = predict(learner, target)
+        _, known = predict(learner, target)
         candidates = []
-        for name, source in sources.items():
+        for name, source in clean.items():
             watch.stage(f"looking at {name}")
             drawn = generator(asked.seed, "candidate", name).permutation(len(source))[:_LOOKED_AT]
             shown = source.subset(np.sort(drawn))
             probabilities, features = predict(learner, as_target(shown, target))
-            copies = target_in_ood(target, source, threshold=asked.near)
-            shared = shared_features(own, target.labels, features, probabilities)
-            candidates.append(Candidate(name, len(source), len(copies), shared))
+            shared = shared_features(known, target.labels, features, probabilities)
+            left_out = len(copies[name][1]) if name in copies else 0
+            candidates.append(Candidate(name, len(source), left_out, shared))
         ranked = tuple(sorted(candidates, key=lambda one: -one.shared))
         told = [{name: value for name, value in asdict(one).items() if value is not None} for one in ranked]
         run.write_json("metrics.json", {"candidates": told})

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 from goodgrain.learn.engine import Engine
 from goodgrain.pipelines.monitor import Monitor, Silent
 from goodgrain.pipelines.prune_inputs import named_classes, read_pool, size_of, source_name, under_classes
 from goodgrain.pipelines.train_config import TrainConfig
-from goodgrain.pipelines.train_inputs import Sources, check_config, gather, named, read_sources
+from goodgrain.pipelines.train_inputs import Sources, check_classes, check_config, gather, named, read_sources
 from goodgrain.pipelines.train_report import write_report
-from goodgrain.pipelines.train_steps import known_boxes, measure, train_all
+from goodgrain.pipelines.train_steps import known_boxes, measure, rehearse, train_all
 from goodgrain.run import FollowedRun, RunFolder
 
 
@@ -127,6 +125,7 @@ def train(
     }
     images = gather(pool, sources, held_out, asked, watch)  # before the folder: a refused call leaves none behind
     engine = Engine(device, asked.precision)
+    rehearse(images, asked, engine)
     with (RunFolder if engine.main else FollowedRun)(output, table) as run:  # under a launcher, one process writes
         run.log("started", target=len(images.target), ood=dict(images.sources))
         trained = train_all(run, images, asked, device, watch)
@@ -140,14 +139,7 @@ def train(
 
 def _check(pool: Pool, test: Pool | None, asked: TrainConfig) -> None:
     """Refuse what no training could work with."""
-    labeled = pool.labels[pool.labels >= 0]
-    if asked.task != "box":
-        counts = np.bincount(labeled, minlength=len(pool.classes))
-        if (counts == 0).any():
-            empty = pool.classes[int(np.argmin(counts))]
-            raise InputError(f"class {empty!r} is empty: no image has that label. Remove the class, or give it images.")
-        if len(pool.classes) < 2:
-            raise InputError("there is only one class. Classification needs at least two.")
+    check_classes(pool, asked)
     if asked.task == "box" and pool.boxes is None:
         raise InputError(
             "task box learns from boxes, and the data has none. Give a table with columns x0, y0, x1, y1, or a "

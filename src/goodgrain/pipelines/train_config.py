@@ -38,6 +38,7 @@ class TrainConfig:
         ratio: OOD images per labelled image of a step.
         statistics: batch normalisation of OOD images, as in `goodgrain.learn.Calibration`.
         layer: what TAUFE silences, "penultimate" or "maps", as in `goodgrain.learn.Calibration`.
+        penalty: of TAUFE, "absolute" or "relative", as in `goodgrain.learn.Calibration`.
         box_loss: "l1", "l1_iou" or "d_iou".
         recipe: a published configuration (`goodgrain.learn.published_ood.CALIBRATED`); None for the house's defaults.
         model: as `goodgrain.models.load_network` takes it.
@@ -66,6 +67,7 @@ class TrainConfig:
     ratio: float = 1.0
     statistics: str = "shared"
     layer: str = "penultimate"
+    penalty: str = "absolute"
     box_loss: str = "l1_iou"
     recipe: str | None = None
     model: str = "small"
@@ -91,6 +93,11 @@ class TrainConfig:
         for method in self.methods:
             lookup("method", WEIGHTS, method)
             self.calibration(method)
+        if self.method == "standard" and self.weight is not None:
+            raise InputError("standard training has no penalty for weight to weigh. Leave weight out, or train taufe.")
+        for name in ("layer", "penalty"):
+            if "taufe" not in self.methods and getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise InputError(f"{name} is of method taufe, and {' and '.join(self.methods)} is asked. Leave it out.")
         if self.task == "box" and "oat" in self.methods:
             raise InputError(
                 "OAT makes the class predictions for OOD images uniform, and a box regression predicts no classes. "
@@ -118,7 +125,16 @@ class TrainConfig:
     def calibration(self, method: str) -> Calibration:
         """What a method adds to the learner's loss; a weight that was given is that of the run's own method."""
         weight = self.weight if method == self.method else None
-        return Calibration(method=method, weight=weight, ratio=self.ratio, statistics=self.statistics, layer=self.layer)
+        if weight is None and method == "taufe" and self.recipe is not None:
+            weight = CALIBRATED[self.recipe].weight
+        return Calibration(
+            method=method,
+            weight=weight,
+            ratio=self.ratio,
+            statistics=self.statistics,
+            layer=self.layer,
+            penalty=self.penalty,
+        )
 
     def recipe_options(self) -> dict[str, Any]:
         """What the learner is asked beyond the method."""
@@ -133,7 +149,7 @@ class TrainConfig:
 
 
 def under_recipe(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked, and the recipe's model, epochs, statistics and weight where they were not.
+    """What was asked, and the recipe's model, epochs and statistics where they were not.
 
     Raises:
         UnknownName: no such recipe.
@@ -142,6 +158,4 @@ def under_recipe(asked: Mapping[str, Any]) -> dict[str, Any]:
         return dict(asked)
     recipe = lookup("recipe", CALIBRATED, asked["recipe"])
     theirs: dict[str, Any] = {"model": recipe.network, "epochs": recipe.epochs, "statistics": recipe.statistics}
-    if asked.get("method", "taufe") == "taufe":
-        theirs["weight"] = recipe.weight
     return {**theirs, **asked}

@@ -73,8 +73,8 @@ def _facts(config: Mapping[str, Any], images: Images, trained: Sequence[Trained]
         switched_off=_switched_off(first, asked),
         boxes=_boxes(first, images),
         sources=[_source(name, images) for name in dict.fromkeys((*images.sources, *images.copies))],
-        target_ids=images.target.ids,
-        target_thumbnail=images.target.thumbnail,
+        target_ids=images.own.ids,
+        target_thumbnail=images.own.thumbnail,
         rejected=[(one.id, one.reason) for one in images.train.rejected],
         seed=asked.seed,
     )

@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from goodgrain.data.pool import Pool
+from goodgrain.data.views import to_pixels
 from goodgrain.errors import InputError
 from goodgrain.learn import fit, predict
+from goodgrain.learn.attack import adversarial_accuracy, logits_of
 from goodgrain.learn.detect import purity
+from goodgrain.learn.engine import Engine
+from goodgrain.learn.learner import Run
 from goodgrain.learn.localize import cam_boxes, predict_boxes
 from goodgrain.learn.loop import History
 from goodgrain.learn.model_file import save_model
 from goodgrain.learn.published_ood import make_calibrated
-from goodgrain.learn.streams import stream_seed
+from goodgrain.learn.streams import generator, stream_seed
 from goodgrain.metrics import accuracy, gt_known_loc, mean_iou, ood_metrics
+from goodgrain.models import last_maps
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.train_config import TrainConfig
 from goodgrain.pipelines.train_inputs import Images
@@ -26,6 +32,7 @@ from goodgrain.run import RunFolder
 from goodgrain.scores.features import activation, between_classes
 
 DETECTORS = ("msp", "energy")
+_ATTACKED = 500  # test images at most that adversarial accuracy is measured on
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +72,7 @@ def train_all(run: RunFolder, images: Images, asked: TrainConfig, device: str, w
 def _train(
     run: RunFolder, images: Images, asked: TrainConfig, method: str, repeat: int, device: str, watch: Monitor
 ) -> Trained:
-    kind = "boxes" if asked.task == "box" else asked.learner
-    learner: Any = make_calibrated(kind, asked.calibration(method), config=asked.recipe, **asked.recipe_options())
+    learner = _learner(asked, method)
     name = f"{method}-{repeat}"
     which = f", repeat {repeat + 1} of {asked.repeats}" if asked.repeats > 1 else ""
     history = fit(
@@ -101,10 +107,53 @@ def _train(
             for detector in DETECTORS:
                 inside, outside = (purity(learner, pool, detector) for pool in (shown, images.strangers))
                 facts.update({f"{detector}_{key}": value for key, value in ood_metrics(inside, outside).items()})
-    if asked.task != "box":
+    if asked.learner == "adversarial" and images.test is not None:
+        watch.stage(f"attacking the model trained with {method}")
+        facts["adversarial_accuracy"] = adversarial_accuracy(
+            logits_of(learner), attacked(images.test, asked.seed), seed=asked.seed, device=learner.device
+        )
+    if asked.task != "box" and len(np.unique(shown.labels)) > 1:
         facts["class_cosine"] = between_classes(features, shown.labels)
     run.log("evaluated", method=method, repeat=repeat, **facts)
     return Trained(method, repeat, learner, history, facts, features, strange, boxes)
+
+
+def rehearse(images: Images, asked: TrainConfig, engine: Engine) -> None:
+    """Refuse what no training of this run could work with, before any is begun: networks are built, one image is seen.
+
+    Raises:
+        InputError: a network that cannot be made or does not suit the task, or images that a learner cannot train on.
+        UnknownName: no such model.
+        MissingExtra: a library that the model comes from is not installed.
+    """
+    for method in asked.methods:
+        learner = _learner(asked, method)
+        learner.prepare(images.train, Run(asked.seed, asked.epochs, engine))
+        if asked.task == "wsol" and images.test is not None:
+            cam_boxes(learner, images.test.subset(np.array([0])))
+        if asked.layer == "maps" and method == "taufe":
+            learner.network.eval()
+            with torch.no_grad():
+                one = to_pixels(images.train.images(np.array([0])), engine.device)
+                last_maps(learner.network, learner.normalize(one))
+
+
+def attacked(test: Pool, seed: int) -> Pool:
+    """The test images that are attacked: all, or so many drawn at random, since an attack takes a hundred steps."""
+    if len(test) <= _ATTACKED:
+        return test
+    return test.subset(np.sort(generator(seed, "attacked").permutation(len(test))[:_ATTACKED]))
+
+
+def _attacked_count(images: Images, asked: TrainConfig) -> dict[str, int]:
+    if asked.learner != "adversarial" or images.test is None:
+        return {}
+    return {"adversarial_images": min(_ATTACKED, len(images.test))}
+
+
+def _learner(asked: TrainConfig, method: str) -> Any:
+    kind = "boxes" if asked.task == "box" else asked.learner
+    return make_calibrated(kind, asked.calibration(method), config=asked.recipe, **asked.recipe_options())
 
 
 def known_boxes(pool: Pool) -> NDArray[np.int64]:
@@ -139,6 +188,7 @@ def measure(trained: list[Trained], images: Images, asked: TrainConfig) -> dict[
         "ood_measured_on": None if images.strangers is None else len(images.strangers),
         "ood_held_back": images.held_back,
         "test": None if images.test is None else len(images.test),
+        **_attacked_count(images, asked),
         "methods": methods,
     }
 

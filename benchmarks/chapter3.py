@@ -62,12 +62,12 @@ class Scale:
 SEEDS = {"few": (0, 1, 2, 3, 4), "many": (0, 1, 2)}
 CHOSEN: dict[str, dict[str, Any]] = {
     "standard": {},
-    "taufe": {"weight": 1.0, "statistics": "shared"},
+    "taufe": {"weight": 1.0, "statistics": "shared", "penalty": "absolute"},
     "oat": {"weight": 1.0, "statistics": "separate"},
 }
 PUBLISHED: dict[str, dict[str, Any]] = {
     "standard": {},
-    "taufe": {"weight": 0.1, "statistics": "shared"},
+    "taufe": {"weight": 0.1, "statistics": "shared", "penalty": "absolute"},
     "oat": {"weight": 1.0, "statistics": "shared"},
 }
 SCALES = {

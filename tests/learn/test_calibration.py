@@ -130,6 +130,20 @@ def test_the_relative_penalty_compares_features_of_the_same_step_and_layer(layer
     assert terms["ood"].item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_penalty_is_relative_by_itself_where_there_is_no_batch_normalisation():
+    pool = pool_with_ood()
+
+    def ended(network, penalty):
+        torch.manual_seed(0)
+        layers = nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 2)
+        chosen = "small" if network == "small" else nn.Sequential(*layers)
+        return weights(trained(pool, Calibration(penalty=penalty), network=chosen, lr=0.02)[0])
+
+    for network, alike, unlike in (("small", "absolute", "relative"), ("mlp", "relative", "absolute")):
+        assert same(ended(network, "auto"), ended(network, alike))
+        assert not same(ended(network, "auto"), ended(network, unlike))
+
+
 def test_without_batch_normalisation_only_the_relative_penalty_tells_the_two_kinds_apart():
     pool = pool_with_ood()
     strange, own = np.flatnonzero(pool.labels == OOD), np.flatnonzero(pool.labels >= 0)

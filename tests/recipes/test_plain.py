@@ -86,6 +86,19 @@ def test_the_head_gets_no_gradient(build):
     assert not same(without.state_dict(), with_penalty.state_dict())
 
 
+@pytest.mark.parametrize("build", [vit_logits, mlp])
+def test_the_relative_penalty_of_the_guide(build):
+    images, labels = next(iter(own_loader()))
+    strangers = next(iter(ood_loader()))
+    torch.manual_seed(0)
+    model = build().train()
+    names = {**NAMES, "model": model, "images": images, "labels": labels, "ood_batches": iter([strangers])}
+    exec(program("Without batch normalisation", 3.0), names)
+    own, strange = (Penultimate(model)(shown).square().mean() for shown in (images, strangers))
+    expected = cross_entropy(model(images), labels) + 3.0 * strange / own
+    assert names["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_dropout_draws_from_the_global_stream_unless_that_is_forked():
     def build():
         return nn.Sequential(mlp(), nn.ReLU(), nn.Dropout(), nn.Linear(CLASSES, CLASSES))

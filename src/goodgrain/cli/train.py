@@ -57,10 +57,10 @@ def train(
     penalty: Annotated[
         str,
         typer.Option(
-            help="Of TAUFE: absolute (as published), or relative to the features of your own images, for networks "
-            "without batch normalisation."
+            help="Of TAUFE: absolute (as published), relative to the features of your own images, or auto: relative "
+            "for networks without batch normalisation."
         ),
-    ] = "absolute",
+    ] = "auto",
     ratio: Annotated[float, typer.Option(help="OOD images per labelled image of a step.")] = 1.0,
     ood_count: Annotated[
         int | None,

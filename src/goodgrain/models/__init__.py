@@ -1,6 +1,6 @@
 """Networks that hand out their features: some of our own, those of timm, and any module that ends in a linear layer."""
 
-from goodgrain.models.batch_norm import running_statistics, statistics_kept
+from goodgrain.models.batch_norm import has_batch_norm, running_statistics, statistics_kept
 from goodgrain.models.load import load_network
 from goodgrain.models.loss_predictor import LossPredictor
 from goodgrain.models.maps import class_activation_maps, last_maps
@@ -13,6 +13,7 @@ __all__ = [
     "Penultimate",
     "Split",
     "class_activation_maps",
+    "has_batch_norm",
     "last_maps",
     "load_network",
     "preact_resnet18",

@@ -9,6 +9,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a network has a layer of batch normalisation, so that its features depend on the batch in training.
+
+    Example:
+        >>> has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))), has_batch_norm(nn.LayerNorm(2))
+        (True, False)
+    """
+    return any(isinstance(layer, _BatchNorm) for layer in network.modules())
+
+
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Within this context batch normalisation uses the batch's own statistics and leaves the running ones alone.

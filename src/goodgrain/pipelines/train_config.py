@@ -38,7 +38,7 @@ class TrainConfig:
         ratio: OOD images per labelled image of a step.
         statistics: batch normalisation of OOD images, as in `goodgrain.learn.Calibration`.
         layer: what TAUFE silences, "penultimate" or "maps", as in `goodgrain.learn.Calibration`.
-        penalty: of TAUFE, "absolute" or "relative", as in `goodgrain.learn.Calibration`.
+        penalty: of TAUFE, "absolute", "relative" or "auto", as in `goodgrain.learn.Calibration`.
         box_loss: "l1", "l1_iou" or "d_iou".
         recipe: a published configuration (`goodgrain.learn.published_ood.CALIBRATED`); None for the house's defaults.
         model: as `goodgrain.models.load_network` takes it.
@@ -67,7 +67,7 @@ class TrainConfig:
     ratio: float = 1.0
     statistics: str = "shared"
     layer: str = "penultimate"
-    penalty: str = "absolute"
+    penalty: str = "auto"
     box_loss: str = "l1_iou"
     recipe: str | None = None
     model: str = "small"

@@ -18,7 +18,7 @@ from goodgrain.learn.learner import Batch, Draw, Run
 from goodgrain.learn.learners.backbone import Backbone, turns
 from goodgrain.learn.streams import stream_seed
 from goodgrain.losses.ood import oat, taufe
-from goodgrain.models.batch_norm import running_statistics, statistics_kept
+from goodgrain.models.batch_norm import has_batch_norm, running_statistics, statistics_kept
 
 WEIGHTS = {"standard": 0.0, "taufe": 1.0, "oat": 1.0}
 """Method -> its weight where none is asked (docs/decisions/0012); TAUFE's published ones are in `published_ood`."""
@@ -41,8 +41,8 @@ class Calibration:
             "running" (under the running statistics of the target's images, as in evaluation). With a weight of 0 the
             target's images never share a pass.
         reduction: as in `goodgrain.losses.taufe`.
-        penalty: of TAUFE: "absolute" (Eq. 3.3), or "relative" to the target's own features of the same step, which no
-            shrinking of all features meets: for networks without batch normalisation.
+        penalty: of TAUFE: "absolute" (Eq. 3.3), "relative" to the target's own features of the same step, which no
+            shrinking of all features meets, or "auto": relative for a network without batch normalisation.
         layer: what TAUFE silences: "penultimate" (pooled features), or "maps" (the maps before the last pooling, as the
             published box regression did; place by place, which no opposite sign elsewhere makes up for).
 
@@ -56,7 +56,7 @@ class Calibration:
     ratio: float = 1.0
     statistics: str = "shared"
     reduction: str = "mean"
-    penalty: str = "absolute"
+    penalty: str = "auto"
     layer: str = "penultimate"
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Calibration:
         lookup("calibration method", WEIGHTS, self.method)
         lookup("statistics", dict.fromkeys(_STATISTICS), self.statistics)
         lookup("reduction", dict.fromkeys(("mean", "sum")), self.reduction)
-        lookup("penalty", dict.fromkeys(("absolute", "relative")), self.penalty)
+        lookup("penalty", dict.fromkeys(("auto", "absolute", "relative")), self.penalty)
         lookup("layer", dict.fromkeys(("penultimate", "maps")), self.layer)
         check_within("ratio", self.ratio, above=0)
         if self.weight is not None and not 0 <= self.weight < math.inf:
@@ -151,13 +151,13 @@ class Calibrator:
             backbone.network.train()
             logits, features, silenced = self._seen(backbone, together)
             count = len(pixels)
-            penalty = self._penalty(logits[count:], silenced[count:], silenced[:count])
-            return logits[:count], features[:count], {"ood": penalty}
+            own, silenced = silenced[:count], silenced[count:]
+            return logits[:count], features[:count], {"ood": self._penalty(backbone, logits[count:], silenced, own)}
         backbone.network.train()
         logits, features, own = self._seen(backbone, pixels)
         with _APART.get(self._asked.statistics, statistics_kept)(backbone.network):
             strange_logits, _, silenced = self._seen(backbone, strange)
-        return logits, features, {"ood": self._penalty(strange_logits, silenced, own)}
+        return logits, features, {"ood": self._penalty(backbone, strange_logits, silenced, own)}
 
     def _seen(self, backbone: Backbone, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, features, and what TAUFE silences."""
@@ -170,8 +170,10 @@ class Calibrator:
         """The learner's own loss and the weighted penalty."""
         return loss + self._asked.strength * terms["ood"] if terms else loss
 
-    def _penalty(self, logits: Tensor, silenced: Tensor, own: Tensor) -> Tensor:
+    def _penalty(self, backbone: Backbone, logits: Tensor, silenced: Tensor, own: Tensor) -> Tensor:
         if self._asked.method == "oat":
             return oat(logits)
-        relative_to = own if self._asked.penalty == "relative" else None
+        penalty = self._asked.penalty
+        relative = penalty == "relative" or (penalty == "auto" and not has_batch_norm(backbone.network))
+        relative_to = own if relative else None
         return taufe(silenced, reduction=self._asked.reduction, relative_to=relative_to)

@@ -247,6 +247,16 @@ def test_adversarial_training_tells_accuracy_under_attack(tmp_path):
     assert run.metrics["methods"][1]["adversarial_accuracy"] == [expected]
 
 
+def test_a_training_that_diverged_says_so(tmp_path):
+    with pytest.raises(
+        GoodgrainError, match=r"(diverged: its last loss is|became NaN or infinite).*lower learning rate"
+    ):
+        goodgrain.train(
+            images(48), ood=strangers(), test=images(20, seed=1), output=tmp_path / "run", model=dotted("flat"),
+            **{**ASKED, "lr": 3000.0, "epochs": 4},
+        )  # fmt: skip
+
+
 def test_what_cannot_tell_where_it_looks_is_refused_before_training(tmp_path):
     with pytest.raises(InputError, match="does not tell where it looks"):
         goodgrain.train(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from goodgrain.data.pool import Pool
 from goodgrain.data.views import to_pixels
-from goodgrain.errors import InputError
+from goodgrain.errors import GoodgrainError, InputError
 from goodgrain.learn import fit, predict
 from goodgrain.learn.attack import adversarial_accuracy, logits_of
 from goodgrain.learn.detect import purity
@@ -32,6 +32,7 @@ from goodgrain.run import RunFolder
 from goodgrain.scores.features import activation, between_classes
 
 DETECTORS = ("msp", "energy")
+_DIVERGED = 1e12  # of a feature: its square is still a float32
 _ATTACKED = 500  # test images at most that adversarial accuracy is measured on
 
 
@@ -89,6 +90,12 @@ def _train(
     shown = images.target if images.test is None else images.test
     probabilities, features = predict(learner, shown)
     strange = None if images.strangers is None else predict(learner, images.strangers)[1]
+    for seen in (features, strange):
+        if seen is not None and not np.abs(seen).max() < _DIVERGED:
+            raise GoodgrainError(
+                f"training with {method} diverged: its last loss is {history.loss[-1]:.3g}, and features are larger "
+                f"than {_DIVERGED:g}. Give a lower learning rate (lr, --lr) and another run folder."
+            )
     facts: dict[str, float] = {"loss": float(history.loss[-1])}
     boxes = None
     if images.test is not None and asked.task != "box":

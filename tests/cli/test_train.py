@@ -1,6 +1,9 @@
 """`goodgrain train` as a user meets it: in a process of its own, with its sentences and exit codes."""
 
+import html
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -44,6 +47,23 @@ def test_a_run_says_what_each_method_reached_and_where_everything_is(folders):
     assert (models, report) == ("models:   run/models", "report:   run/report.html")
     assert (folders / "run" / "models" / "taufe-0.safetensors").exists()
     again = goodgrain("own", "--ood", "strange", "--test", "own-test", *SHORT, "-o", "run", cwd=folders)
+    assert again.stdout == ran.stdout
+
+
+def shown_command(page):
+    """The words after `goodgrain train` of the command that a report shows."""
+    code = next(one for one in re.findall(r"<code>(.*?)</code>", page, re.DOTALL) if "goodgrain train" in one)
+    return shlex.split(html.unescape(code))[2:]
+
+
+@pytest.mark.parametrize("more", [("--ood", "strange"), ("--ood", "strange", "--ood", "own-test", "--compare-ood")])
+def test_the_command_of_the_report_repeats_the_run(folders, more):
+    words = ("--class-names", "down,up side", "--max-bad", "0.05", "--image-size", "12", "--few-shot", "20", *SHORT)
+    ran = goodgrain("own", *more, *words, "-o", f"said{len(more)}", cwd=folders)
+    assert ran.returncode == 0, ran.stderr
+    command = shown_command((folders / f"said{len(more)}" / "report.html").read_text())
+    again = goodgrain(*command, "-o", f"said{len(more)}", cwd=folders)
+    assert again.returncode == 0, again.stderr
     assert again.stdout == ran.stdout
 
 

@@ -63,7 +63,7 @@ def test_a_section_needs_the_data_of_one_method_only():
     page = train_report(train_facts(methods=methods, boxes=None))
     assert headings(page) == tuple(title for title in SECTIONS if title != "Boxes")
     panels = [[note["text"] for note in figure["layout"].get("annotations", ())] for figure in figures(page)]
-    assert panels == [["cross-entropy", "ood"], ["taufe"], ["taufe", "0"], []]
+    assert panels == [["cross-entropy", "penalty of taufe"], ["taufe"], ["taufe", "0"], []]
 
 
 def test_pictures_show_standard_training_first():
@@ -116,7 +116,7 @@ def test_features_show_what_excites_them():
         f"Feature {first}: OOD images that excite it most",
         f"Feature {first}: images of the target that excite it most",
     ]
-    assert gallery(page, shown[0]) == [("OOD", facts.ood_ids[i]) for i in off.top_outside[0]]
+    assert gallery(page, shown[0]) == [("OOD", facts.ood_ids[i].partition("/")[2]) for i in off.top_outside[0]]
     assert gallery(page, shown[1]) == [(CLASSES[facts.labels[i]], facts.ids[i]) for i in off.top_inside[0]]
     assert f"Response to OOD images: {off.before[0]:.2f} before, {off.after[0]:.2f} after." in page
 
@@ -131,13 +131,50 @@ def test_features_without_pictures_are_shown_as_bars_only():
     ("agreement", "sentence"),
     [
         (0.5, "by 0.50 (median). That is near enough to compare feature by feature."),
-        (0.49, "by 0.49 (median). That is low: training has parted them, so read the bars with care."),
+        (0.49, "by 0.49 (median). That is low: training has parted them."),
     ],
 )
 def test_bars_are_trusted_as_far_as_the_features_agree(agreement, sentence):
     found = train_facts().switched_off
     same = [getattr(found, name) for name in ("features", "before", "after", "top_inside", "top_outside")]
-    assert sentence in train_report(train_facts(switched_off=SwitchedOff(*same, agreement)))
+    page = train_report(train_facts(switched_off=SwitchedOff(*same, agreement)))
+    assert sentence in page
+    sure = agreement >= 0.5
+    assert ("What the model stopped looking at" in headings(page)) is sure
+    assert ("What the model may have stopped looking at" in headings(page)) is not sure
+    assert (" of the same number after." in page) is not sure
+
+
+def test_a_feature_with_the_pictures_of_another_is_not_shown_again():
+    facts = train_facts()
+    off = facts.switched_off
+    top = off.top_outside.copy()
+    top[1] = top[0]  # the same pictures
+    half = top.shape[1] // 2
+    top[2, :half] = top[0, :half]  # half of them
+    top[2, half:] = [i for i in range(len(facts.ood_ids)) if i not in top[0]][: top.shape[1] - half]
+    found = SwitchedOff(off.features, off.before, off.after, off.top_inside, top, off.agreement)
+    page = train_report(train_facts(switched_off=found))
+    shown = [title.split(":")[0] for title in titles(page) if title.endswith("OOD images that excite it most")]
+    assert shown[:2] == [f"Feature {off.features[0]}", f"Feature {off.features[2]}"]
+
+
+def test_standards_loss_stands_beside_the_same_part_of_the_others():
+    own = {"loss": [3.0, 2.0], "cross_entropy": [2.0, 1.5], "ood": [1.0, 0.5]}
+    methods = [
+        method_facts("taufe", terms=own),
+        method_facts("oat", terms=own),
+        method_facts("standard", terms={"loss": [2.5, 1.0]}),
+    ]
+    loss = figures(train_report(train_facts(methods=methods)))[0]
+    panels = [note["text"] for note in loss["layout"]["annotations"]]
+    assert panels == ["loss", "cross_entropy", "penalty of taufe", "penalty of oat"]
+    drawn = [(line["name"], line.get("xaxis", "x")) for line in loss["data"]]
+    assert drawn == [
+        *(("taufe", "x"), ("oat", "x"), ("standard", "x")),
+        *(("taufe", "x2"), ("oat", "x2"), ("standard", "x2")),
+        *(("taufe", "x3"), ("oat", "x4")),
+    ]
 
 
 def test_where_nothing_was_switched_off_that_is_said():

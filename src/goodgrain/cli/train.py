@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Annotated, Any
 
 import typer
@@ -201,7 +202,7 @@ def summary(metrics: dict[str, Any]) -> list[str]:
 
     Example:
         >>> entry = {"method": "taufe", "accuracy": [0.5], "accuracy_mean": 0.5, "accuracy_std": 0.0,
-        ...          "activation_mean": 4.0, "ood_activation_mean": 1.0}
+        ...          "activation": [4.0], "ood_activation": [1.0]}
         >>> summary({"methods": [entry], "ood_copies_left_out": {}})
         ['taufe: test accuracy 50.0 %; response to OOD images 25 % of that to the target']
     """
@@ -212,9 +213,11 @@ def summary(metrics: dict[str, Any]) -> list[str]:
             if name in entry:
                 spread = f" ± {100 * entry[f'{name}_std']:.1f}" if len(entry[name]) > 1 else ""
                 parts.append(f"{words} {100 * entry[f'{name}_mean']:.1f}{spread} %")
-        if "ood_activation_mean" in entry:
-            share = entry["ood_activation_mean"] / max(entry["activation_mean"], 1e-12)
-            parts.append(f"response to OOD images {share:.0%} of that to the target".replace("%", " %"))
+        if "ood_activation" in entry:
+            pairs = zip(entry["ood_activation"], entry["activation"], strict=True)
+            shares = [100 * strange / max(own, 1e-12) for strange, own in pairs]
+            spread = f" ± {stdev(shares):.0f}" if len(shares) > 1 else ""
+            parts.append(f"response to OOD images {mean(shares):.0f}{spread} % of that to the target")
         lines.append(f"{entry['method']}: {'; '.join(parts)}")
     for name, count in metrics["ood_copies_left_out"].items():
         lines.append(f"{count:,} OOD images of {name} repeat one of the target's own and were left out")

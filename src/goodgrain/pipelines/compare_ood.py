@@ -20,6 +20,7 @@ from goodgrain.learn.published_ood import make_calibrated
 from goodgrain.learn.streams import generator, stream_seed
 from goodgrain.pipelines.monitor import Monitor, Silent
 from goodgrain.pipelines.prune_inputs import named_classes, read_pool, source_name
+from goodgrain.pipelines.train_config import BRIEF
 from goodgrain.pipelines.train_inputs import (
     Sources,
     as_target,
@@ -35,7 +36,6 @@ from goodgrain.report.train_facts import Candidate
 from goodgrain.run import FollowedRun, RunFolder
 from goodgrain.scores.ood_sets import shared_features
 
-EPOCHS = 20  # brief: the features that mislead are learned early
 _LOOKED_AT = 1000  # images of each set
 _TAKEN = ("model", "batch_size", "lr", "precision", "flip", "seed", "near", "recipe")
 
@@ -81,7 +81,7 @@ def compare_ood(
     max_bad: float = 0.01,
     device: str = "auto",
     monitor: Monitor | None = None,
-    epochs: int = EPOCHS,
+    epochs: int = BRIEF,
     **config: Any,
 ) -> Comparison:
     """Rank OOD sets by how much undesirable feature each is likely to share with the target: a cheap estimate.

@@ -18,6 +18,9 @@ from goodgrain.pipelines.prune_config import several
 TASKS = {"classify": "test accuracy", "box": "mean IoU", "wsol": "GT-known Loc"}
 """Task -> what is measured of it."""
 
+BRIEF = 20
+"""Epochs of a comparison of OOD sets: the features that mislead are learned early."""
+
 LEARNERS = ("ce", "mixmatch", "adversarial")
 
 

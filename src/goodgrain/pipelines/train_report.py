@@ -11,9 +11,9 @@ import numpy as np
 
 from goodgrain.pipelines.prune_inputs import IN_MEMORY
 from goodgrain.pipelines.prune_report import settings_of
-from goodgrain.pipelines.train_config import TASKS, TrainConfig
+from goodgrain.pipelines.train_config import BRIEF, TASKS, TrainConfig
 from goodgrain.pipelines.train_inputs import Images
-from goodgrain.pipelines.train_steps import DETECTORS, Trained, known_boxes
+from goodgrain.pipelines.train_steps import DETECTORS, Trained, attacked, known_boxes
 from goodgrain.report.train import train_report
 from goodgrain.report.train_facts import (
     STANDARD,
@@ -31,6 +31,7 @@ _TASK_WORDS = {"classify": "classification", "box": "box regression", "wsol": "w
 _SCORES = {"classify": "accuracy", "box": "mean_iou", "wsol": "gt_known_loc"}
 _MOST_CLASSES = 30  # of a map of all pairs
 _BOXES = 24
+_READING = {"image_size": None, "label_column": None, "image_column": None, "id_column": None, "max_bad": 0.01}
 _DEFAULTS = {name: list(value) if isinstance(value, tuple) else value for name, value in TrainConfig().table().items()}
 
 
@@ -70,6 +71,7 @@ def _facts(config: Mapping[str, Any], images: Images, trained: Sequence[Trained]
         ood_ids=() if strangers is None else strangers.ids,
         ood_thumbnail=None if strangers is None else strangers.thumbnail,
         ood_held_back=images.held_back,
+        attacked_images=0 if images.test is None else len(attacked(images.test, asked.seed)),
         switched_off=_switched_off(first, asked),
         boxes=_boxes(first, images),
         sources=[_source(name, images) for name in dict.fromkeys((*images.sources, *images.copies))],
@@ -96,6 +98,7 @@ def _method(first: Trained, trained: Sequence[Trained], images: Images, asked: T
         activation=over_repeats("activation"),
         ood_activation=over_repeats("ood_activation"),
         between=over_repeats("class_cosine"),
+        attacked=over_repeats("adversarial_accuracy"),
         auroc={name: values for name, values in detectors.items() if values},
         terms=first.history.terms,
         cosine=class_cosine(first.features, shown.labels)
@@ -153,6 +156,13 @@ def _command(config: Mapping[str, Any], flags: Sequence[str]) -> str:
         line += ["--test", str(config["test"])]
     if config.get("box_frame"):
         line += ["--box-frame", "x".join(map(str, config["box_frame"]))]
+    if config.get("class_names"):
+        line += ["--class-names", ",".join(config["class_names"])]
+    for name, usual in _READING.items():
+        if config.get(name, usual) not in (usual, None):
+            line += [f"--{name.replace('_', '-')}", str(config[name])]
+    if flags and asked["epochs"] != BRIEF:
+        line += ["--epochs", str(asked["epochs"])]
     for name, value in given.items():
         option = name.replace("_", "-")
         if flags and name in ("method", "compare", "epochs"):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from goodgrain.metrics.localization import box_iou
 from goodgrain.report import train_plots as plots
@@ -28,6 +29,8 @@ _FEATURES = 3  # whose pictures are shown
 _BOXES = 12
 _PAIRS = 8
 _ROWS = 50
+_PENALTY = "ood"  # among the terms of a loss
+_AGREE = 0.5  # least correlation of two models' features that are spoken of as the same
 
 
 def train_report(facts: TrainFacts) -> str:
@@ -52,7 +55,7 @@ def train_report(facts: TrainFacts) -> str:
         ("Training", _training(facts)),
         ("Between the classes", _cosines(facts)),
         ("Where the images lie", _projections(facts)),
-        ("What the model stopped looking at", _switched_off(facts)),
+        (_title_of_switched_off(facts), _switched_off(facts)),
         ("Boxes", _boxes(facts)),
         ("Out-of-distribution images", _sources(facts)),
         ("Which OOD set will help", _candidates(facts)),
@@ -70,11 +73,24 @@ def _standard_first(facts: TrainFacts) -> list[MethodFacts]:
 
 
 def _training(facts: TrainFacts) -> list[Block]:
-    terms = {one.name: one.terms for one in facts.methods if one.terms}
+    terms = {one.name: _terms(one, facts) for one in facts.methods if one.terms}
     if not terms:
         return []
-    reading = "Mean over each epoch's steps, in the first repeat; a penalty is shown before its weight."
+    reading = (
+        "Mean over each epoch's steps, in the first repeat. A penalty is shown before its weight: TAUFE's is a mean "
+        "over features (‖f(OOD)‖² above is a sum) or, relative, a share of the target's; OAT's is a cross-entropy."
+    )
     return [Figure(plots.loss_terms(terms), "Loss per epoch", reading)]
+
+
+def _terms(one: MethodFacts, facts: TrainFacts) -> dict[str, ArrayLike]:
+    """Its terms by names that compare: a penalty has its own axis, and standard's loss is the learner's part."""
+    own = {(f"penalty of {one.name}" if name == _PENALTY else name): values for name, values in one.terms.items()}
+    if set(own) != {"loss"}:
+        return own
+    parts = {name for other in facts.methods for name in other.terms if _PENALTY in other.terms}
+    learners = parts - {"loss", _PENALTY}
+    return {**own, next(iter(learners)): own["loss"]} if len(learners) == 1 else own
 
 
 def _cosines(facts: TrainFacts) -> list[Block]:
@@ -83,7 +99,8 @@ def _cosines(facts: TrainFacts) -> list[Block]:
         return []
     reading = (
         "Off the diagonal, darker is better: images of two classes point in different directions and are easy to tell "
-        "apart. The diagonal compares different images of one class; columns are in the order of rows. First repeat."
+        "apart. The diagonal compares different images of one class, and colours span what is off it; columns are in "
+        "the order of rows. First repeat."
     )
     return [Figure(plots.class_cosines(matrices, facts.classes), "Mean cosine between classes", reading)]
 
@@ -93,8 +110,8 @@ def _projections(facts: TrainFacts) -> list[Block]:
     if not models:
         return []
     reading = (
-        "TAUFE draws OOD images (grey) to the zero vector, where the lines cross, and leaves the angles between "
-        "classes. Each panel has a scale of its own: compare angles, and how near the grey ones are. First repeat."
+        "TAUFE draws OOD images (crosses) to the zero vector, where the lines cross, and leaves the angles between "
+        "classes. Each panel has a scale of its own: compare angles, and how near the crosses are. First repeat."
         + (
             f" Of {len(facts.classes)} classes the {plots.DRAWN} largest are drawn."
             if len(facts.classes) > plots.DRAWN
@@ -102,6 +119,20 @@ def _projections(facts: TrainFacts) -> list[Block]:
         )
     )
     return [Figure(plots.projections(models, facts.classes), "Features in two dimensions", reading)]
+
+
+def _title_of_switched_off(facts: TrainFacts) -> str:
+    sure = facts.switched_off is not None and facts.switched_off.agreement >= _AGREE
+    return "What the model stopped looking at" if sure else "What the model may have stopped looking at"
+
+
+def _distinct(top: NDArray[np.int64]) -> list[int]:
+    """Rows whose pictures are mostly not those of a row before: one finding is shown once."""
+    kept: list[int] = []
+    for row, pictures in enumerate(top):
+        if all(2 * len(np.intersect1d(pictures, top[before])) <= len(pictures) for before in kept):
+            kept.append(row)
+    return kept
 
 
 def _switched_off(facts: TrainFacts) -> list[Block]:
@@ -120,16 +151,19 @@ def _switched_off(facts: TrainFacts) -> list[Block]:
         f"feature of the other by {off.agreement:.2f} (median). "
         + (
             "That is near enough to compare feature by feature."
-            if off.agreement >= 0.5
-            else "That is low: training has parted them, so read the bars with care."
+            if off.agreement >= _AGREE
+            else "That is low: training has parted them. What a feature is in one it may not be in the other, so that "
+            "a lower bar may be another feature, and not one that was switched off."
         )
     )
     blocks: list[Block] = [Text(trust), Figure(plot, "Response before and after", reading)]
-    for row, feature in enumerate(off.features[:_FEATURES].tolist()):
-        numbers = f"Response to OOD images: {off.before[row]:.2f} before, {off.after[row]:.2f} after."
+    for row in _distinct(off.top_outside)[:_FEATURES]:
+        feature = int(off.features[row])
+        after = "after" if off.agreement >= _AGREE else "of the same number after"
+        numbers = f"Response to OOD images: {off.before[row]:.2f} before, {off.after[row]:.2f} {after}."
         if facts.ood_thumbnail is not None and off.top_outside.shape[1]:
             tiles = [
-                Tile([picture_bytes(facts.ood_thumbnail(i))], "OOD", str(facts.ood_ids[i]))
+                Tile([picture_bytes(facts.ood_thumbnail(i))], "OOD", _plain_id(str(facts.ood_ids[i])))
                 for i in off.top_outside[row].tolist()
             ]
             title = f"Feature {feature}: OOD images that excite it most"
@@ -139,6 +173,11 @@ def _switched_off(facts: TrainFacts) -> list[Block]:
             title = f"Feature {feature}: images of the target that excite it most"
             blocks.append(Gallery(title, "Look for what they share with the OOD images above.", tiles))
     return blocks
+
+
+def _plain_id(name: str) -> str:
+    """An OOD image's own name, without "ood/" and its source."""
+    return name.split("/", 2)[-1]
 
 
 def _tiles(facts: TrainFacts, thumbnail: Thumbnail, positions: Sequence[int]) -> list[Tile]:

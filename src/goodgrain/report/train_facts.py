@@ -42,6 +42,7 @@ class MethodFacts:
         activation: (r,) mean ||f||^2 of in-distribution images (`goodgrain.scores.activation`).
         ood_activation: (r,) mean ||f||^2 of OOD images.
         between: (r,) mean cosine between classes (`goodgrain.scores.between_classes`).
+        attacked: (r,) test accuracy after an attack (PGD), 0..1; of adversarial training.
         auroc: detector -> (r,) AUROC of OOD detection, 0..1.
         terms: loss term -> (e,) mean per epoch, in the first repeat.
         cosine: (c, c) in the first repeat (`goodgrain.scores.class_cosine`); NaN where there is no pair.
@@ -57,6 +58,7 @@ class MethodFacts:
     activation: Sequence[float] = ()
     ood_activation: Sequence[float] = ()
     between: Sequence[float] = ()
+    attacked: Sequence[float] = ()
     auroc: Mapping[str, Sequence[float]] = field(default_factory=dict)
     terms: Mapping[str, ArrayLike] = field(default_factory=dict)
     cosine: NDArray[np.floating] | None = None
@@ -64,7 +66,9 @@ class MethodFacts:
 
     def __post_init__(self) -> None:
         """Check that repeats pair up."""
-        listed = {name: getattr(self, name) for name in ("score", "activation", "ood_activation", "between")}
+        listed = {
+            name: getattr(self, name) for name in ("score", "activation", "ood_activation", "between", "attacked")
+        }
         told = {name: values for name, values in {**listed, **self.auroc}.items() if len(values)}
         for name, values in {**told, **self.terms}.items():
             check_scores(values, name=f"{name} of {self.name}")
@@ -175,6 +179,7 @@ class TrainFacts:
         ood_ids: (m,) OOD images that were looked at.
         ood_thumbnail: position -> picture.
         ood_held_back: whether these are others than those of training.
+        attacked_images: how many test images `MethodFacts.attacked` was measured on.
         switched_off: what the model stopped looking at (`SwitchedOff.of`).
         boxes: true and predicted boxes.
         sources: the OOD sets.
@@ -204,6 +209,7 @@ class TrainFacts:
     ood_ids: Sequence[str] | NDArray[np.str_] = ()
     ood_thumbnail: Thumbnail | None = None
     ood_held_back: bool = True
+    attacked_images: int = 0
     switched_off: SwitchedOff | None = None
     boxes: FoundBoxes | None = None
     sources: Sequence[OodSource] = ()

@@ -13,6 +13,8 @@ from goodgrain.errors import InputError
 from goodgrain.report.html import Block, Code, Fact, Facts, Table, Text
 from goodgrain.report.train_facts import STANDARD, MethodFacts, TrainFacts
 
+_FEW_OOD = 50  # images to measure responses and AUROC on
+
 
 def student_interval(differences: ArrayLike) -> tuple[float, float]:
     """The 95% confidence interval of a mean, by Student's t.
@@ -60,8 +62,8 @@ def lead(facts: TrainFacts) -> str:
         gain = _gain(facts, own)
         compared = "" if gain is None else f", {_compared(float(gain.mean()))}"
         parts.append(f"{facts.measure} {_mean(own.score, 100, '.1f', '%')}{compared}")
-    if (share := _ood_share(own)) is not None:
-        parts.append(f"responds to OOD images with {share:.0%} of its response to the target")
+    if len(share := _ood_share(own)):
+        parts.append(f"responds to OOD images with {share.mean():.0%} of its response to the target")
     return f"{own.name}: {'; '.join(parts) or 'was trained'}."
 
 
@@ -106,16 +108,19 @@ def comparison(facts: TrainFacts) -> list[Block]:
     scores = {
         f"{_capital(facts.measure)} (%)": [_mean(one.score, 100, ".1f") for one in facts.methods],
         "Over standard": ["" if gain is None else _mean(gain, 1, "+z.1f") for gain in gains],
+        "Under PGD (%)": [_mean(one.attacked, 100, ".1f") for one in facts.methods],
         "Seeds": [str(len(one.score)) if len(one.score) else "" for one in facts.methods],
     }
     features = {
         "Class cosine": [_mean(one.between, 1, ".3f") for one in facts.methods],
         "‖f(target)‖²": [_size(one.activation) for one in facts.methods],
         "‖f(OOD)‖²": [_size(one.ood_activation) for one in facts.methods],
+        "OOD / target (%)": [_mean(_ood_share(one), 100, ".0f") for one in facts.methods],
     }
     for detector in dict.fromkeys(name for one in facts.methods for name in one.auroc):
         features[f"AUROC {detector}"] = [_mean(one.auroc.get(detector, ()), 100, ".1f") for one in facts.methods]
-    reading = _reading(facts, cosine=any(features["Class cosine"]), auroc=len(features) > 3)
+    detected = any(len(one.auroc) for one in facts.methods)
+    reading = _reading(facts, cosine=any(features["Class cosine"]), auroc=detected)
     return [
         *_table(facts, scores, "After the last epoch: mean ± standard deviation over seeds."),
         *_table(facts, features, "What the features do, after the last epoch."),
@@ -134,6 +139,10 @@ def _table(facts: TrainFacts, columns: Mapping[str, Sequence[str]], caption: str
 def _reading(facts: TrainFacts, *, cosine: bool, auroc: bool) -> str:
     """What the columns that need it mean."""
     told = []
+    if any(len(one.activation) for one in facts.methods):
+        told.append("‖f‖²: squared length of an image's features, summed over features, mean over images.")
+    if any(len(one.attacked) for one in facts.methods):
+        told.append(f"Under PGD: test accuracy on {facts.attacked_images:,} images after an attack of 100 steps.")
     if cosine:
         told.append(
             "Class cosine: mean cosine between features of different classes; lower means easier to tell apart."
@@ -145,6 +154,8 @@ def _reading(facts: TrainFacts, *, cosine: bool, auroc: bool) -> str:
             "that training never saw" if facts.ood_held_back else "that training saw as well: too few to keep any back"
         )
         told.append(f"OOD: {len(facts.ood_ids):,} images {seen}.")
+        if len(facts.ood_ids) < _FEW_OOD:
+            told.append("So few give a rough number only.")
     return " ".join(told)
 
 
@@ -160,11 +171,24 @@ def _gain(facts: TrainFacts, one: MethodFacts) -> NDArray[np.float64] | None:
     return 100 * (np.asarray(one.score, dtype=np.float64) - np.asarray(standard.score, dtype=np.float64))
 
 
-def _ood_share(one: MethodFacts) -> float | None:
-    """Mean squared length on OOD images as a share of that on the target's: what all models can be compared by."""
-    if not len(one.activation) or not len(one.ood_activation) or not np.mean(one.activation):
-        return None
-    return float(np.mean(one.ood_activation) / np.mean(one.activation))
+def _ood_share(one: MethodFacts) -> NDArray[np.float64]:
+    """(r,) mean squared length on OOD images as a share of that on the target's, repeat by repeat; (0,) if unknown.
+
+    One ratio of means would be that of the repeat with the longest features.
+    """
+    if not len(one.ood_activation) or not len(one.activation) or not min(one.activation) > 0:
+        return np.zeros(0)
+    return np.asarray(one.ood_activation, dtype=np.float64) / np.asarray(one.activation, dtype=np.float64)
+
+
+def _weaker(own: MethodFacts, standard: MethodFacts | None) -> str:
+    """How many times shorter features of OOD images are than in standard training; the middle repeat."""
+    if standard is None or standard is own or len(standard.ood_activation) != len(own.ood_activation):
+        return ""
+    if not min(own.ood_activation) > 0 or not min(standard.ood_activation) > 0:
+        return ""
+    times = float(np.median(np.asarray(standard.ood_activation) / np.asarray(own.ood_activation)))
+    return f"{times:.3g} times weaker" if times >= 1 else f"{1 / times:.3g} times stronger"
 
 
 def _key_numbers(facts: TrainFacts, own: MethodFacts) -> list[Fact]:
@@ -178,15 +202,13 @@ def _key_numbers(facts: TrainFacts, own: MethodFacts) -> list[Fact]:
     if (gain := _gain(facts, own)) is not None:
         items.append(Fact("Over standard", f"{gain.mean():+z.1f}", f"points; better in {(gain > 0).sum()} of {r}"))
     if len(own.ood_activation):
-        beside = f"on the target {_size(own.activation)}" if len(own.activation) else ""
-        items.append(Fact("Mean ‖f(OOD)‖²", _size(own.ood_activation), beside))
-    if (share := _ood_share(own)) is not None:
         standard = _named(facts, STANDARD)
-        usual = None if standard is None or standard is own else _ood_share(standard)
-        note = "of ‖f‖² on the target" + ("" if usual is None else f"; standard {usual:.0%}")
-        items.append(Fact("Response to OOD", f"{share:.0%}", note))
-        if usual:
-            items.append(Fact("Ratio to standard", f"{share / usual:.2f}", "of the responses to OOD"))
+        if weaker := _weaker(own, standard):
+            assert standard is not None
+            note = f"than standard: ‖f(OOD)‖² {_size(own.ood_activation)} against {_size(standard.ood_activation)}"
+            items.append(Fact("Response to OOD images", weaker, note))
+        elif len(share := _ood_share(own)):
+            items.append(Fact("Response to OOD images", f"{share.mean():.0%}", "of ‖f‖² on the target"))
     return items
 
 

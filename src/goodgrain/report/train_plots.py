@@ -18,6 +18,7 @@ from goodgrain.report.train_views import Projection
 _COLUMNS = 2  # panels in a row: a third would be too narrow to read on a phone
 _PANEL = 340  # pixels
 _SIDE = 192  # pixels of a picture with boxes: twice what the page shows, so that lines stay sharp
+_STRANGE = "#d6336c"  # of no class of the palette, and seen on light and dark ground alike
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 DRAWN = 8  # classes of a projection: as many as the palette has colours that differ
 _NAMED = 12  # more classes than this are not named along a heat map's axes
@@ -104,10 +105,13 @@ def class_cosines(matrices: Mapping[str, ArrayLike], classes: Sequence[str], *, 
             hovertemplate="%{customdata}: %{z:.2f}<extra></extra>",
             **_place(panel),
         )
-    lowest = min(float(np.nanmin(table, initial=0.0)) for table in tables.values())
+    off = np.concatenate([table[~np.eye(len(shown), dtype=bool)] for table in tables.values()])
+    off = off[~np.isnan(off)]  # what is compared: the diagonal would take up most of the colours
+    lowest, highest = (float(off.min()), float(off.max())) if len(off) else (0.0, 1.0)
     bar = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
     figure.update_layout(
-        coloraxis={"colorscale": "Cividis", "cmin": lowest, "cmax": 1.0, "colorbar": bar}, showlegend=False
+        coloraxis={"colorscale": "Cividis", "cmin": lowest, "cmax": max(highest, lowest + 0.01), "colorbar": bar},
+        showlegend=False,
     )
     figure.update_xaxes(showticklabels=False, ticks="")
     figure.update_yaxes(showticklabels=False, ticks="")
@@ -120,7 +124,7 @@ def class_cosines(matrices: Mapping[str, ArrayLike], classes: Sequence[str], *, 
 
 
 def projections(models: Mapping[str, Projection], classes: Sequence[str], *, named: int = DRAWN) -> go.Figure:
-    """Where each model puts images: classes in colour, OOD images in grey, the zero vector marked.
+    """Where each model puts images: classes in colour, OOD images as crosses on top, the zero vector marked.
 
     Both axes of a panel have one scale, so that angles are true.
 
@@ -135,18 +139,19 @@ def projections(models: Mapping[str, Projection], classes: Sequence[str], *, nam
     Example:
         >>> one = Projection(np.array([[1.0, 0.0]]), np.array([1]), np.zeros((2, 2)))
         >>> [points.name for points in projections({"taufe": one}, ["cat", "dog"]).data]
-        ['OOD', 'dog']
+        ['dog', 'OOD']
     """
     check_rows("models", len(models), None)
     counts = np.bincount(np.concatenate([one.labels for one in models.values()]), minlength=len(classes))
     shown = [int(i) for i in np.sort(np.argsort(-counts, kind="stable")[:named]) if counts[i]]
     figure = _panels(list(models))
     for panel, one in enumerate(models.values()):
-        groups = [("OOD", one.outside, GREY, "x-thin", 0.6)]
+        groups = []
         for rank, label in enumerate(shown):
             symbol = _SYMBOLS[rank % len(_SYMBOLS)]
             colour = PALETTE[rank % len(PALETTE)]
-            groups.append((str(classes[label]), one.inside[one.labels == label], colour, symbol, 0.75))
+            groups.append((str(classes[label]), one.inside[one.labels == label], colour, symbol, 0.6))
+        groups.append(("OOD", one.outside, _STRANGE, "x-thin", 0.9))  # last: on top
         for name, points, colour, symbol, opacity in groups:
             figure.add_scatter(
                 name=plain(shorten(name)),

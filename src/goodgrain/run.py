@@ -25,6 +25,28 @@ LOG = "log.jsonl"
 _LOCK = ".lock"
 
 
+def check_outside(output: str | Path, *sources: object) -> None:
+    """Refuse a run folder among the images: its own files would be read as images when the run is continued.
+
+    Args:
+        output: where the run will live.
+        sources: data of the run; what is no folder on disk is passed over.
+
+    Raises:
+        InputError: the run folder lies within one of them, or is one.
+    """
+    place = Path(output).resolve()
+    for source in sources:
+        if not isinstance(source, str | Path) or not Path(source).is_dir():
+            continue
+        folder = Path(source).resolve()
+        if folder == place or folder in place.parents:
+            raise InputError(
+                f"the run folder {output} lies within the data ({source}), whose files it would become. Give one "
+                "beside it, such as -o ../run."
+            )
+
+
 class RunFolder:
     """One folder holds one run: all that was asked, what was made, and what is needed to go on after a kill.
 

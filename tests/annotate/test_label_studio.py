@@ -112,8 +112,9 @@ class TestTasks:
 
     def test_an_image_needs_an_address(self, tmp_path):
         with Session.create(tmp_path / "s", ["a"], ["cat"], budget=1) as session:
-            with pytest.raises(InputError, match="'a' has no path. Give image_url as a function"):
+            with pytest.raises(InputError, match="item 'a' has no path, as its data is no folder of images"):
                 export_tasks(session, tmp_path / "tasks.json", 1, image_url="https://host/")
+            assert session.status().held == 0, "what was refused was not handed out"
             with pytest.raises(InputError, match="image_url of 'a' should be a string that is not blank; None came"):
                 export_tasks(session, tmp_path / "tasks.json", 1, image_url=lambda _: None)
             with pytest.raises(InputError, match="queue should be a string that is not blank"):

@@ -100,7 +100,7 @@ class TestExport:
             '"b","b.png","","","[]","",""',
         ]
 
-    def test_the_round_is_that_of_the_first_answer(self, session, tmp_path):
+    def test_the_round_is_that_of_the_first_answer_that_says_something(self, session, tmp_path):
         session.tell("a", SKIP, annotator="ann")
         session.close_round()
         session.propose(["a", "b"], [2, 1], strategy="any")
@@ -108,7 +108,10 @@ class TestExport:
         session.tell("b", "cat")
         session.tell("a", "cat")
         export_labels(session, tmp_path / "labels.jsonl")
-        assert [row["round"] for row in rows(tmp_path / "labels.jsonl")] == [0, 1, None, None, None, None]
+        assert [row["round"] for row in rows(tmp_path / "labels.jsonl")] == [1, 1, None, None, None, None]
+        first, second = session.status().rounds
+        assert (first.spent, first.in_distribution, first.skipped) == (0.0, 0, 0), "what it paid for, it is credited"
+        assert (second.in_distribution, session.credited()) == (2, {"a": 1, "b": 1})
         assert [row["label"] for row in rows(tmp_path / "labels.jsonl")[:2]] == ["cat", "cat"]
 
     @pytest.mark.parametrize("ending", ENDINGS)

@@ -118,6 +118,47 @@ def test_status_as_json_while_somebody_works_in_it(goodgrain):
         )
 
 
+def test_a_run_folder_among_the_images_is_refused(goodgrain):
+    for place in ("photos/run", "photos"):
+        code, _, err = goodgrain("init", "photos", "--classes", "lying,standing", *QUICK, "-o", place)
+        assert code == 2
+        assert f"the run folder {place} lies within the data (photos)" in err
+    assert not Path("photos/run").exists()
+
+
+def test_known_labels_of_the_data_are_found_again_beside_files_without_any(goodgrain):
+    Image.new("L", (12, 12)).save("photos-test/stray.png")  # beside the class folders: it has no label
+    begun = ("init", "photos-test", "--classes", ",".join(CLASSES), "--known", "data", "--max-bad", "0.1", *QUICK)
+    code, out, err = goodgrain(*begun, "-o", "run")
+    assert code == 0, err
+    assert "1 files cannot be used, such as stray.png: " in out
+    code, out, err = goodgrain("status", "run")
+    assert code == 0, err
+    with Labeling.open("run") as run:
+        assert len(run.session.labels()[0]) == 36
+
+
+@pytest.mark.parametrize("classes", ["lying , standing", "lying\nstanding\n", '"lying", standing,'])
+def test_class_names_by_commas_or_lines(goodgrain, classes):
+    code, out, err = goodgrain("init", "photos", "--classes", classes, *QUICK, "-o", "run")
+    assert code == 0, err
+    assert "classes: lying, standing" in out
+
+
+def test_a_corrected_table_says_what_it_contradicts(goodgrain):
+    goodgrain("init", "photos", "--classes", ",".join(CLASSES), *QUICK, "-o", "run")
+    asked = goodgrain("ask", "run", "-n", "2", "--annotator", "ana")[1].splitlines()[0].split("\t")[0]
+    goodgrain("tell", "run", asked, "lying", "--annotator", "ana")
+    Path("fixed.csv").write_text(f"id,label\n{asked},standing\n")
+    code, _, err = goodgrain("import", "run", "fixed.csv")
+    assert code == 0, err
+    assert (
+        "1 images now have answers that differ, and no label. To correct an answer, import it with --annotator" in err
+    )
+    code, _, err = goodgrain("import", "run", "fixed.csv", "--annotator", "import")
+    assert "answers that differ" not in err, "told once"
+
+
 def test_what_a_budget_cannot_pay_for_is_said_beside_the_ids(goodgrain):
     begin(goodgrain)
     assert len(ids(goodgrain("ask", "run", "-n", "5", "--annotator", "ana")[1])) == 5

@@ -20,10 +20,11 @@ from tests.pipelines.label_toys import (
 )
 
 import goodgrain
-from goodgrain.annotate import OOD, drive
+from goodgrain.annotate import OOD, SKIP, drive
 from goodgrain.data.pool import Pool
 from goodgrain.errors import InputError
 from goodgrain.pipelines.label import label
+from goodgrain.pipelines.label_pictures import hint
 from goodgrain.pipelines.labeling import Labeling
 
 POOL, TEST = pictures(36), pictures(18, 1)
@@ -41,6 +42,39 @@ def refused(sentence, call, *args, **kwargs):
     with pytest.raises(InputError) as error:
         call(*args, **kwargs)
     assert sentence in str(error.value)
+
+
+def test_a_round_without_answers_is_credited_with_nothing(tmp_path):
+    with begin(POOL, tmp_path, test=TEST, **QUICK) as run:
+        for _ in range(2):
+            run.advance()
+            drive(run.session, annotator(POOL))
+        run.advance()  # and nobody answers
+        run.finish()
+        seen = run.seen()
+        assert [one.spent > 0 for one in seen.rounds] == [True, True, False]
+        assert seen.accuracy_after(1) is not None
+        assert seen.accuracy_after(2) is None
+        assert "last two rounds" not in hint(seen)
+
+
+def test_what_was_skipped_and_answered_later_teaches_once(tmp_path):
+    with begin(POOL, tmp_path, test=TEST, **QUICK) as run:
+        run.advance()
+        drive(run.session, annotator(POOL))
+        run.advance()
+        first = run.session.ask(100, annotator="ana").ids
+        for name in first:
+            run.session.tell(name, SKIP, annotator="ana")
+        later = run.advance()
+        truth = truth_of(POOL)
+        for name in run.session.ask(100, annotator="bob").ids:
+            run.session.tell(name, truth[name] if truth[name] in CLASSES else OOD, annotator="bob")
+        assert set(first) & set(run.session.answers()), "what was skipped is asked again"
+        labels = run.session.labels()[1]
+        skipped, answered = (run._rounds.answered(number, labels) for number in (1, later.number))
+        assert skipped is None, "the round in which they were skipped learned nothing"
+        assert len(answered.losses) == 6
 
 
 @pytest.mark.parametrize("head", [True, False])

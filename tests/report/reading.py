@@ -16,7 +16,7 @@ def gallery(page, title):
     """(line, note) of every tile under a title."""
     part = page.split(f"<h3>{title}</h3>")[1].split("</figure>")[0]
     return list(
-        zip(*(re.findall(rf'<span class="{name}">(.*?)</span>', part) for name in ("line", "note")), strict=True)
+        zip(*(re.findall(rf'<span class="{name}"[^>]*>(.*?)</span>', part) for name in ("line", "note")), strict=True)
     )
 
 

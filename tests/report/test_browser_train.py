@@ -1,5 +1,6 @@
 """The training report in a real browser: everything is drawn and fits, nothing is fetched, nothing complains."""
 
+import numpy as np
 import pytest
 from tests.report import test_browser as pages
 from tests.report.toys import CLASSES, boxes, method_facts, ood_comparison, train_facts
@@ -31,7 +32,7 @@ def test_the_report_draws_everything_and_complains_of_nothing(browser, tmp_path,
     path = write(tmp_path / "report.html", train_report(train_facts()))
     assert pages.show(browser, path, width=width, scheme=scheme) == []
     drawn = pages.ask(browser, f"[...document.querySelectorAll('.plot')].map(p => {MARKS})")
-    # Lines: three of a loss and two of a penalty. Maps: three. Points: 200 in each of three panels. Bars: 12 pairs.
+    # Lines: three of a loss, one of each penalty. Maps: three. Points: 200 in each of three panels. Bars: 12 pairs.
     assert drawn == [5, 3, 600, 24]
     pictures = pages.ask(browser, "[...document.images].map(i => i.complete && i.naturalWidth)")
     assert all(pictures)
@@ -77,3 +78,40 @@ def test_names_like_scripts_are_shown_as_text(browser, tmp_path, width):
     assert any(text.startswith("<script>") for text in texts)
     assert pages.ask(browser, "document.documentElement.scrollWidth") <= width
     assert pages.ask(browser, CLASHES) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "ink"), [(1280, "light", "rgb(31, 36, 40)"), (390, "dark", "rgb(232, 230, 225)")]
+)
+def test_ood_crosses_are_drawn_in_the_pages_ink_above_all_points(browser, tmp_path, width, scheme, ink):
+    path = write(tmp_path / "report.html", train_report(train_facts()))
+    pages.show(browser, path, width=width, scheme=scheme)
+    last = """[...document.querySelectorAll('.plot')[2].querySelectorAll('.subplot')].map(panel =>
+        [...panel.querySelectorAll('.trace.scatter')].at(-1).querySelector('.point').style.stroke)"""
+    assert pages.ask(browser, last) == [ink] * 3
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("count", [4, 9, 12])
+def test_maps_have_room_for_their_numbers(browser, tmp_path, width, count):
+    classes = [f"a class named {i}" for i in range(count)]
+    cosine = np.random.default_rng(0).uniform(-0.2, 1, (count, count))
+    methods = [method_facts(name, cosine=cosine, projection=None) for name in ("taufe", "standard")]
+    path = write(
+        tmp_path / "report.html", train_report(train_facts(methods=methods, classes=classes, labels=None, boxes=None))
+    )
+    assert pages.show(browser, path, width=width) == []
+    drawn = "document.querySelectorAll('.plot')[1].querySelectorAll('.textpoint').length"
+    assert pages.ask(browser, drawn) == 2 * count**2
+    assert pages.ask(browser, CLASHES) == []
+
+
+def test_a_pictures_whole_name_shows_on_pointing(browser, tmp_path):
+    facts = train_facts(ood_ids=[f"ood/places/{i}/picture.jpg" for i in range(80)])
+    pages.show(browser, write(tmp_path / "report.html", train_report(facts)))
+    first = int(facts.switched_off.top_outside[0][0])
+    note = "document.querySelector('.gallery .note')"
+    assert pages.ask(browser, f"[{note}.textContent, {note}.title]") == [
+        "picture.jpg",
+        f"ood/places/{first}/picture.jpg",
+    ]

@@ -1,6 +1,7 @@
 import base64
 import html
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,7 +118,10 @@ def test_features_show_what_excites_them():
         f"Feature {first}: images of the target that excite it most",
     ]
     assert gallery(page, shown[0]) == [("OOD", facts.ood_ids[i].partition("/")[2]) for i in off.top_outside[0]]
-    assert gallery(page, shown[1]) == [(CLASSES[facts.labels[i]], facts.ids[i]) for i in off.top_inside[0]]
+    names = [facts.ids[i].partition("/")[2] for i in off.top_inside[0]]
+    assert gallery(page, shown[1]) == [
+        (CLASSES[facts.labels[i]], name) for i, name in zip(off.top_inside[0], names, strict=True)
+    ]
     assert f"Response to OOD images: {off.before[0]:.2f} before, {off.after[0]:.2f} after." in page
 
 
@@ -127,11 +131,19 @@ def test_features_without_pictures_are_shown_as_bars_only():
     assert not [title for title in titles(page) if title.startswith("Feature ")]
 
 
+def off_number(found, *, sure):
+    """What is told of the first feature's responses."""
+    before, after, feature = f"{found.before[0]:.2f}", f"{found.after[0]:.2f}", found.features[0]
+    return (
+        f"{before} before, {after} after." if sure else f"{before}. Of feature {feature} in taufe, perhaps another one"
+    )
+
+
 @pytest.mark.parametrize(
     ("agreement", "sentence"),
     [
         (0.5, "by 0.50 (median). That is near enough to compare feature by feature."),
-        (0.49, "by 0.49 (median). That is low: training has parted them."),
+        (0.49, "by 0.49 (median). That is low, below 0.5: training has parted them."),
     ],
 )
 def test_bars_are_trusted_as_far_as_the_features_agree(agreement, sentence):
@@ -141,22 +153,45 @@ def test_bars_are_trusted_as_far_as_the_features_agree(agreement, sentence):
     assert sentence in page
     sure = agreement >= 0.5
     assert ("What the model stopped looking at" in headings(page)) is sure
-    assert ("What the model may have stopped looking at" in headings(page)) is not sure
-    assert (" of the same number after." in page) is not sure
+    assert ("What may have been switched off" in headings(page)) is not sure
+    assert ("Response before and after" in titles(page)) is sure
+    assert ("Those that lost most" in page) is sure
+    number = off_number(found, sure=sure)
+    assert f"In the standard model. Response to OOD images: {number}" in page
 
 
 def test_a_feature_with_the_pictures_of_another_is_not_shown_again():
     facts = train_facts()
     off = facts.switched_off
-    top = off.top_outside.copy()
-    top[1] = top[0]  # the same pictures
-    half = top.shape[1] // 2
-    top[2, :half] = top[0, :half]  # half of them
-    top[2, half:] = [i for i in range(len(facts.ood_ids)) if i not in top[0]][: top.shape[1] - half]
-    found = SwitchedOff(off.features, off.before, off.after, off.top_inside, top, off.agreement)
-    page = train_report(train_facts(switched_off=found))
+    # Of eight pictures the second row repeats five of the first, the third four, and the fourth five of the third.
+    top = np.arange(8 * len(off.features)).reshape(-1, 8) % len(facts.ood_ids)
+    top[1] = [*top[0, :5], 70, 71, 72]
+    top[2] = [*top[0, 4:], 73, 74, 75, 76]
+    top[3] = [*top[2, 3:], 77, 78, 79]
+    page = train_report(train_facts(switched_off=replace(off, top_outside=top)))
     shown = [title.split(":")[0] for title in titles(page) if title.endswith("OOD images that excite it most")]
-    assert shown[:2] == [f"Feature {off.features[0]}", f"Feature {off.features[2]}"]
+    assert shown == [f"Feature {off.features[row]}" for row in (0, 2, 4)]
+    repeats = f"{off.features[1]}, {off.features[3]}"
+    assert f"Not shown, since most of their OOD pictures are those below: feature {repeats}." in page
+    assert "Not shown, since" not in train_report(train_facts(switched_off=None))
+
+
+def test_where_all_features_show_the_same_one_is_shown():
+    off = train_facts().switched_off
+    same = np.tile(np.arange(8), (len(off.features), 1))
+    page = train_report(train_facts(switched_off=replace(off, top_outside=same)))
+    assert len([title for title in titles(page) if title.startswith("Feature ")]) == 2
+
+
+def test_a_picture_has_its_files_own_name_and_all_of_it_on_pointing():
+    long = "n" * 90 + ".png"
+    names = [f"ood/tiny/{i}/{long}" for i in range(80)]
+    off = train_facts().switched_off
+    page = train_report(train_facts(ood_ids=names))
+    shown = gallery(page, f"Feature {off.features[0]}: OOD images that excite it most")
+    assert shown == [("OOD", long)] * 8
+    for i in off.top_outside[0]:
+        assert f'<span class="note" title="ood/tiny/{i}/{long}">{long}</span>' in page
 
 
 def test_standards_loss_stands_beside_the_same_part_of_the_others():
@@ -175,6 +210,31 @@ def test_standards_loss_stands_beside_the_same_part_of_the_others():
         *(("taufe", "x2"), ("oat", "x2"), ("standard", "x2")),
         *(("taufe", "x3"), ("oat", "x4")),
     ]
+
+
+def test_the_part_without_a_name_of_its_own_stays_where_it_is():
+    two = {"loss": [3.0], "labeled": [2.0], "unlabeled": [0.5], "ood": [1.0]}  # MixMatch: no one part is all of it
+    methods = [method_facts("taufe", terms=two), method_facts("standard", terms={"loss": [2.5]})]
+    page = train_report(train_facts(methods=methods, boxes=None))
+    drawn = [(line["name"], line.get("xaxis", "x")) for line in figures(page)[0]["data"] if line["name"] == "standard"]
+    assert drawn == [("standard", "x")]
+    assert "is all of the loss" not in page
+
+
+def test_penalties_say_what_they_measure_and_how_it_goes_with_the_table():
+    page = train_report(train_facts())
+    loss = figures(page)[0]["layout"]
+    axes = {"penalty of taufe": "yaxis2", "penalty of oat": "yaxis3"}
+    assert [note["text"] for note in loss["annotations"]][1:] == list(axes)
+    units = [loss[axis]["title"]["text"] for axis in axes.values()]
+    assert units == ["mean square of a feature", "cross-entropy to uniform, nats"]
+    assert "title" not in loss["yaxis"]
+    assert (
+        "TAUFE&#39;s penalty is a mean over the d = 16 features, while training; ‖f(OOD)‖² in the table above" in page
+    )
+    assert "a sum over the d = 16 features of an image" in page
+    alone = train_report(train_facts(methods=[method_facts("oat"), method_facts("standard")], method="oat", boxes=None))
+    assert "TAUFE&#39;s penalty" not in alone
 
 
 def test_where_nothing_was_switched_off_that_is_said():

@@ -23,7 +23,7 @@ def facts(own=(), standard=None, *, method="taufe", **changes):
 
 
 def with_responses(**changes):
-    """Responses that can be worked out: 2 of 10 on OOD images, and 4 of 5 in standard training."""
+    """Responses that can be worked out: 1 of 8 and 3 of 12 on OOD images, and twice 4 of 5 in standard training."""
     taufe = MethodFacts(name="taufe", weight=0.1, score=(0.6, 0.7), activation=(8, 12), ood_activation=(1, 3))
     standard = MethodFacts(name="standard", score=(0.5, 0.7), activation=(5, 5), ood_activation=(4, 4))
     known = {"name": "toy", "command": "run", "method": "taufe", "methods": [taufe, standard]}
@@ -37,7 +37,20 @@ def key_numbers(told):
 
 
 def advice(told):
+    return [text for text in explained(told) if not text.startswith("‖f(OOD)‖² is")]
+
+
+def explained(told):
     return [block.text for block in brief(told) if isinstance(block, Text)]
+
+
+def answering(own, standard, **changes):
+    """Two methods of which only the responses are known: ||f||^2 of the target's images is 1."""
+    pairs = {"taufe": own, "standard": standard}
+    methods = [
+        MethodFacts(name=name, activation=[1.0] * len(values), ood_activation=values) for name, values in pairs.items()
+    ]
+    return facts(methods=methods, **changes)
 
 
 def cells(table):
@@ -98,7 +111,7 @@ def test_an_interval_needs_two_finite_differences(differences, sentence):
         (
             with_responses(),
             "taufe: test accuracy 65.0% ± 7.1, 5.0 points above standard training; "
-            "responds to OOD images with 19% of its response to the target.",
+            "‖f(OOD)‖² 2.3 times below standard training.",
         ),
         (ood_comparison(), "Likeliest to help: places."),
         (ood_comparison(candidates=()), "Nothing was trained."),
@@ -115,23 +128,66 @@ def test_the_key_numbers_by_hand():
         "Labelled images": ("1,234", ""),
         "Test accuracy": ("65.0%", "± 7.1, 2 seeds"),
         "Over standard": ("+5.0", "points; better in 1 of 2"),
-        "Response to OOD images": ("2.67 times weaker", "than standard: ‖f(OOD)‖² 2 against 4"),
+        "‖f(OOD)‖²": ("2.3 times", "below standard: 1.73, standard 4; 1.33 to 4 times by seed"),
         "Unusable files": ("1", "listed below"),
     }
 
 
 def test_a_model_is_not_compared_with_itself():
     told = with_responses(method="standard")
-    assert list(key_numbers(told)) == ["Method", "Test accuracy", "Response to OOD images"]
-    assert key_numbers(told)["Response to OOD images"] == ("80%", "of ‖f‖² on the target")
+    assert list(key_numbers(told)) == ["Method", "Test accuracy", "‖f(OOD)‖²"]
+    assert key_numbers(told)["‖f(OOD)‖²"] == ("80%", "of ‖f‖² on the target")
+    assert lead(told).endswith("; responds to OOD images with 80% of its response to the target.")
     assert advice(told) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "standard", "size", "note"),
+    [
+        ((3.2,), (12.4,), "3.9 times", "below standard: 3.2, standard 12.4"),  # 12.4 / 3.2 = 3.875
+        ((12.4,), (3.2,), "3.9 times", "above standard: 12.4, standard 3.2"),
+        ((2.0,), (2.04,), "level", "with standard: 2, standard 2.04"),
+        ((0.5,), (617.0,), "1,234 times", "below standard: 0.5, standard 617"),
+        # 4 / 2 and 800 / 16 times: the root of 2 * 50 = 10, as sqrt(4 * 800) / sqrt(2 * 16) = 56.6 / 5.66
+        ((2.0, 16.0), (4.0, 800.0), "10 times", "below standard: 5.66, standard 56.6; 2 to 50 times by seed"),
+    ],
+)
+def test_the_response_is_told_by_the_factor_that_a_reader_gets_who_divides(own, standard, size, note):
+    told = answering(own, standard)
+    assert key_numbers(told)["‖f(OOD)‖²"] == (size, note)
+    side = note.partition(":")[0]
+    assert lead(told) == f"taufe: ‖f(OOD)‖² {size} {side} training."
+
+
+def test_the_response_is_explained_in_a_sentence_where_it_stands():
+    (sentence,) = explained(answering((3.2,), (12.4,), ood_ids=["a"] * 60))
+    assert sentence == (
+        "‖f(OOD)‖² is the squared length of the features that 60 OOD images get on average: the smaller, the less the "
+        "model answers to what they show."
+    )
+    assert "the features that OOD images get" in explained(answering((3.2,), (12.4,)))[0]
+    assert explained(facts((0.5,))) == []
+
+
+@pytest.mark.parametrize(("own", "standard"), [((0.0,), (4.0,)), ((2.0,), (0.0,)), ((2.0, 3.0), (4.0,)), ((2.0,), ())])
+def test_without_pairs_or_anything_to_divide_the_target_is_compared_with(own, standard):
+    told = answering(own, standard)
+    assert key_numbers(told)["‖f(OOD)‖²"] == (f"{np.mean(own):.0%}", "of ‖f‖² on the target")
+
+
+def test_shares_are_averaged_over_repeats_with_their_spread():
+    # 193.8 / 67.7 = 286 % and 133.9 / 486.5 = 28 %; of the means it would be 163.85 / 277.1 = 59 %
+    one = MethodFacts(name="taufe", activation=(67.7, 486.5), ood_activation=(193.8, 133.9))
+    features, _ = comparison(facts(methods=[one]))
+    assert cells(features)[0]["OOD / target (%)"] == "157 ± 183"
+    assert lead(facts(methods=[one])) == "taufe: responds to OOD images with 157% of its response to the target."
 
 
 def test_numbers_that_nobody_measured_are_left_out():
     assert key_numbers(facts()) == {"Method": ("taufe", "")}
     assert key_numbers(ood_comparison()) == {}
     silent = MethodFacts(name="taufe", activation=(0.0,), ood_activation=(0.0,))
-    assert "Response to OOD" not in key_numbers(facts(methods=[silent]))
+    assert "‖f(OOD)‖²" not in key_numbers(facts(methods=[silent]))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +249,8 @@ def test_the_tables_have_a_row_per_method_in_the_order_given():
     assert scores.numbers == {1, 2, 3}
     assert "Class cosine:" in reading.text
     assert "AUROC (%):" in reading.text
-    assert reading.text.endswith("OOD: 80 images that training never saw.")
+    assert "OOD / target: ‖f(OOD)‖² as a share of ‖f(target)‖², seed by seed." in reading.text
+    assert features.caption.endswith(", measured on 80 OOD images that training never saw.")
 
 
 def test_the_features_by_hand():
@@ -206,8 +263,8 @@ def test_the_features_by_hand():
         {
             "Method": "taufe",
             "Class cosine": "0.500 ± 0.354",
-            "‖f(target)‖²": "10",
-            "‖f(OOD)‖²": "0.0015",
+            "‖f(target)‖²": "9.8",  # geometric means over seeds: sqrt(8 * 12) and sqrt(0.001 * 0.002)
+            "‖f(OOD)‖²": "0.00141",
             "OOD / target (%)": "0 ± 0",
             "AUROC msp": "—",
         },
@@ -228,11 +285,28 @@ def test_only_what_is_shown_is_explained():
     boxes = facts(methods=[MethodFacts(name="taufe", ood_activation=(1.0,))], ood_ids=["a", "b"], ood_held_back=False)
     features, reading = comparison(boxes)
     assert features.header == ("Method", "‖f(OOD)‖²")
-    assert (
-        reading.text
-        == "OOD: 2 images that training saw as well: too few to keep any back. So few give a rough number only."
+    assert reading.text == (
+        "‖f‖²: squared length, a sum over the features of an image; mean over images, geometric mean over seeds. "
+        "Careful: 2 OOD images are few, so AUROC and ‖f(OOD)‖² are rough."
     )
     assert comparison(facts()) == comparison(ood_comparison()) == []
+
+
+@pytest.mark.parametrize(("count", "rough"), [(49, True), (50, False), (0, False)])
+def test_few_ood_images_are_said_to_give_rough_numbers(count, rough):
+    features, reading = comparison(answering((1.0,), (2.0,), ood_ids=["a"] * count, ood_held_back=False))
+    assert (f"Careful: {count} OOD images are few" in reading.text) is rough
+    measured = f", measured on {count} OOD images that training saw as well: too few to keep any back." * bool(count)
+    assert features.caption == "What the features do, after the last epoch" + (measured or ".")
+
+
+def test_accuracy_under_attack_is_a_column_where_it_was_measured():
+    attacked = MethodFacts(name="taufe", score=(0.5, 0.7), attacked=(0.2, 0.4))
+    scores, reading = comparison(facts(methods=[attacked], attacked_images=1500))
+    assert cells(scores)[0]["Accuracy under PGD (%)"] == "30.0 ± 14.1"
+    assert reading.text == "Accuracy under PGD: on 1,500 test images after an attack of 100 steps."
+    (scores,) = comparison(facts((0.5,), attacked_images=1500))
+    assert "Accuracy under PGD (%)" not in scores.header
 
 
 def test_others_are_compared_with_standard_training_where_that_is_the_runs_own_method():

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from plotly.colors import sample_colorscale
 
 from goodgrain.errors import InputError
-from goodgrain.report.plots import GREY, PALETTE
 from goodgrain.report.train_facts import Projection
 from goodgrain.report.train_plots import class_cosines, loss_terms, projections, responses, with_boxes
 
@@ -32,6 +32,11 @@ def test_each_term_has_a_panel_and_each_method_a_colour_and_one_legend_entry():
     assert [line.showlegend for line in figure.data] == [True, True, False]
 
 
+def test_what_a_term_measures_stands_along_its_axis():
+    figure = loss_terms({"taufe": {"loss": [1.0], "penalty": [2.0]}}, {"penalty": "nats <i>"})
+    assert [figure.layout[axis].title.text for axis in ("yaxis", "yaxis2")] == [None, "nats &lt;i&gt;"]
+
+
 def test_a_term_that_falls_a_hundredfold_is_shown_in_decades():
     figure = loss_terms({"taufe": {"ood": [200, 1], "loss": [50, 1], "zero": [500, 0]}})
     assert [figure.layout[axis].type for axis in ("yaxis", "yaxis2", "yaxis3")] == ["log", None, None]
@@ -41,11 +46,12 @@ def test_a_heat_map_keeps_rows_and_columns_and_one_scale():
     one, other = np.array([[1, 0.25], [0.25, 0.5]]), np.array([[0.9, -0.1], [-0.1, np.nan]])
     figure = class_cosines({"standard": one, "taufe": other}, ["cat", "<dog>"])
     assert titles(figure) == ["standard", "taufe"]
-    np.testing.assert_array_equal(figure.data[0].z, one)
-    np.testing.assert_array_equal(figure.data[1].z, other)
-    assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
+    maps = [trace for trace in figure.data if trace.type == "heatmap"]
+    np.testing.assert_array_equal(maps[0].z, one)
+    np.testing.assert_array_equal(maps[1].z, other)
+    assert {trace.coloraxis for trace in maps} == {"coloraxis"}
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-0.1, 0.25), "of what is off the diagonal"
-    assert figure.layout.yaxis.autorange == "reversed"
+    assert figure.layout.yaxis.range == (1.5, -0.5), "the first row on top"
     assert list(figure.layout.yaxis.ticktext) == ["cat", "&lt;dog&gt;"]
     assert figure.data[0].customdata[0][1] == "cat and &lt;dog&gt;"
 
@@ -57,6 +63,42 @@ def test_of_many_classes_those_nearest_to_another_are_shown():
     figure = class_cosines({"standard": table}, list("abcdef"), most=2)
     assert [list(row) for row in figure.data[0].customdata] == [["b and b", "b and e"], ["e and b", "e and e"]]
     np.testing.assert_array_equal(figure.data[0].z, [[1, 0.9], [0.9, 1]])
+
+
+def luminance(colour):
+    """Relative luminance of sRGB by WCAG 2."""
+    parts = np.asarray(colour) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+def test_few_classes_have_their_numbers_in_the_cells_readable_on_each_colour():
+    table = np.array([[1.0, 0.3, -0.05], [0.3, 0.504, 0.5], [-0.05, 0.5, np.nan]])
+    figure = class_cosines({"standard": table}, list("abc"))
+    numbers = figure.data[1]
+    told = list(zip(numbers.y, numbers.x, numbers.text, strict=True))
+    assert told[:3] == [(0, 0, "1.00"), (0, 1, ".30"), (0, 2, "-.05")]
+    assert told[3:] == [(1, 0, ".30"), (1, 1, ".50"), (1, 2, ".50"), (2, 0, "-.05"), (2, 1, ".50")]
+    assert not figure.layout.coloraxis.showscale, "the numbers tell more"
+    ink = dict(zip(numbers.text, numbers.textfont.color, strict=True))
+    # Cividis runs from (0, 34, 78) through (124, 123, 120) to (254, 232, 56); colours span -0.05 to 0.5.
+    assert (ink["-.05"], ink[".50"], ink["1.00"]) == ("#fff", "#000", "#000")
+
+
+@given(st.floats(0, 1))
+def test_numbers_have_a_contrast_of_four_and_a_half(height):
+    table = np.array([[1.0, 0.0], [1.0, height]])
+    figure = class_cosines({"standard": table}, ["a", "b"])
+    numbers, (cell,) = figure.data[1], sample_colorscale("Cividis", [height], colortype="tuple")
+    brighter, darker = sorted((luminance(np.multiply(cell, 255)), float(numbers.textfont.color[3] == "#fff")))[::-1]
+    assert (brighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize(("classes", "columns"), [(4, 2), (5, 1), (12, 1), (13, 2)])
+def test_maps_with_numbers_stand_above_each_other_where_a_phone_has_no_room(classes, columns):
+    figure = class_cosines({"a": np.eye(classes), "b": np.eye(classes)}, [str(i) for i in range(classes)])
+    beside = figure.layout.xaxis.domain != figure.layout.xaxis2.domain
+    assert beside is (columns == 2)
+    assert any(trace.type == "scatter" for trace in figure.data) is (classes <= 12)
 
 
 def test_more_than_twelve_classes_are_named_by_hovering_only():
@@ -71,7 +113,7 @@ def test_points_are_where_they_were_and_ood_images_lie_on_top():
     first = figure.data[:3]
     assert [points.name for points in first] == ["cat", "dog", "OOD"]
     assert [list(zip(points.x, points.y, strict=True)) for points in first] == [[(3, 4)], [(1, 2), (5, 6)], [(0, 0.5)]]
-    assert first[2].marker.line.color not in (GREY, *PALETTE)
+    assert [points.meta for points in first] == [None, None, "ink"], "in the page's ink: dark on light, light on dark"
     assert [points.showlegend for points in figure.data] == [True] * 3 + [False] * 3
     assert {points.xaxis for points in figure.data[3:]} == {"x2"}
 

@@ -18,6 +18,7 @@ N, M, WIDTH, EPOCHS = 120, 80, 16, 30
 CLASSES = ("airplane", "bird", "cat", "ship", "truck")
 SCORES = {"taufe": (0.60, 0.64, 0.62), "standard": (0.58, 0.60, 0.59), "oat": (0.59, 0.58, 0.61)}
 OOD = {"taufe": 0.2, "standard": 0.9, "oat": 0.6}  # how strongly OOD images are answered
+PENALTIES = {"taufe": "mean square of a feature", "oat": "cross-entropy to uniform, nats"}
 CANDIDATES = (
     Candidate("textures", 5640, 0, 0.12, -0.004),
     Candidate("places", 10_000, 3, 0.47, 0.021),
@@ -53,6 +54,7 @@ def method_facts(method, **changes):
         "auroc": {"msp": 0.7 * spread, "energy": 0.75 * spread},
         "terms": {"cross-entropy": 1.6 * fall + OOD[method] / 4}
         | ({} if method == "standard" else {"ood": 40 * fall**1.5 + OOD[method]}),
+        "penalty": PENALTIES.get(method, ""),
         "cosine": class_cosine(inside, labels),
         "projection": Projection.of(inside, labels, outside),
     }
@@ -79,6 +81,7 @@ def train_facts(**changes):
         "task": "classification",
         "method": "taufe",
         "methods": [method_facts(name) for name in SCORES],
+        "width": WIDTH,
         "classes": CLASSES,
         "ids": np.asarray([f"test/{i:03}.png" for i in range(N)]),
         "labels": np.arange(N) % len(CLASSES),

@@ -69,7 +69,10 @@ def export_tasks(
         >>> json.loads((folder / "tasks.json").read_text())[0]["data"]
         {'image': 'https://host/cats/a%201.png', 'uid': 'a', 'round': 0}
     """
-    query = session.ask(n, annotator=check_text("queue", queue))
+    check_text("queue", queue)
+    if not callable(image_url):
+        _url(session.item(str(session.labels()[0][0])), image_url)  # before anything is handed out
+    query = session.ask(n, annotator=queue)
     tasks = []
     for rank, name in enumerate(query.ids):
         prediction = {
@@ -209,7 +212,10 @@ def _url(item: Item, image_url: str | Callable[[Item], str]) -> str:
     if callable(image_url):
         return check_text(f"image_url of {item.id!r}", image_url(item))
     if not item.path:
-        raise InputError(f"item {item.id!r} has no path. Give image_url as a function of the item.")
+        raise InputError(
+            f"Label Studio finds images by their address, and item {item.id!r} has no path, as its data is no folder "
+            "of images. Give image_url as a function of the item, or have them labelled on the page (label serve)."
+        )
     return check_text("image_url", image_url, empty=True) + quote(item.path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -176,8 +175,7 @@ def _api(backing: Backing) -> APIRouter:
 
 def _key(session: Session) -> str:
     """Tells this session from others that a browser may hold answers for."""
-    ids = session.labels()[0].tolist()
-    return hashlib.sha256(json.dumps([session.classes, session.seed, session.budget, ids]).encode()).hexdigest()[:16]
+    return hashlib.sha256(session.key.encode()).hexdigest()[:16]
 
 
 def _last(session: Session, annotator: str) -> dict[str, Any] | None:

@@ -28,6 +28,16 @@ def votes(db: sqlite3.Connection, classes: Sequence[str]) -> dict[str, list[tupl
     return standing
 
 
+def round_of(given: Sequence[tuple[int, str]]) -> int:
+    """The round that an item's answers are credited to: of the first that says something, or else of the first skip.
+
+    Example:
+        >>> round_of([(1, SKIP), (2, "cat"), (3, "cat")])
+        2
+    """
+    return next((number for number, answer in given if answer != SKIP), given[0][0])
+
+
 def history(db: sqlite3.Connection, classes: Sequence[str]) -> tuple[Answer, ...]:
     """Every answer ever given."""
     rows = db.execute(
@@ -45,7 +55,7 @@ def status(db: sqlite3.Connection, classes: Sequence[str], costs: Costs) -> Stat
     found: dict[int, Counter[str]] = {}
     answered = votes(db, classes)
     for given in answered.values():
-        found.setdefault(given[0][0], Counter())[verdict(answer for _, answer in given)] += 1
+        found.setdefault(round_of(given), Counter())[verdict(answer for _, answer in given)] += 1
     paid: dict[int, dict[str, int]] = {}
     for number, kind, count in db.execute("SELECT round, kind, count(*) FROM standing GROUP BY round, kind"):
         paid.setdefault(number, {})[kind] = count

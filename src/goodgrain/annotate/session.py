@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,6 +87,7 @@ class Session(SessionView):
             "budget": rounds.check_budget(budget, price),
             "seed": check_count("seed", seed, least=0, most=2**63 - 1),
             "lease": check_within("lease", lease, above=0),
+            "key": secrets.token_hex(8),  # tells it from another session of the same images, begun alike
         }
 
         def fill(db: sqlite3.Connection) -> None:

@@ -223,9 +223,10 @@ class Store:
                     db.execute("ROLLBACK")
 
 
-def setting(db: sqlite3.Connection, name: str) -> Any:
-    """What was written with `settings`."""
-    return json.loads(db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()[0])
+def setting(db: sqlite3.Connection, name: str, default: Any = None) -> Any:
+    """What was written with `settings`; the default where the file was made before there was such a setting."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return default if row is None else json.loads(row[0])
 
 
 def settings(db: sqlite3.Connection, values: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from goodgrain.annotate.answers import OOD, RESERVED, UNRESOLVED, check_text, verdict
 from goodgrain.annotate.exchange import Given, Imported, new_file, problem_at, tell_all
-from goodgrain.annotate.progress import name_of
+from goodgrain.annotate.progress import name_of, round_of
 from goodgrain.annotate.session import Session
 from goodgrain.annotate.view import SessionView
 from goodgrain.data.pool import OOD as OOD_LABEL
@@ -75,7 +75,7 @@ def export_labels(session: SessionView, path: str | Path) -> None:
     """
     rows: dict[str, dict[str, Any]] = {}
     empty = {"source": "", "round": None, "time": None}
-    given: dict[str, list[str]] = {}
+    given: dict[str, list[tuple[int, str]]] = {}
     with session._store.look() as db:
         for item, file, known, chosen in db.execute("SELECT id, path, known, class FROM items ORDER BY number"):
             label = "" if known is None else name_of(known, chosen, session.classes)
@@ -87,11 +87,11 @@ def export_labels(session: SessionView, path: str | Path) -> None:
             "JOIN items i ON i.number = s.item ORDER BY s.item, s.number"
         ):
             answers = given.setdefault(item, [])
-            answers.append(name_of(kind, chosen, session.classes))
+            answers.append((number, name_of(kind, chosen, session.classes)))
             row = rows[item]
             row["annotators"].append(annotator)
-            first = number if row["round"] is None else row["round"]
-            row.update(label=verdict(answers), source="answer", round=first, time=time)
+            label = verdict(answer for _, answer in answers)
+            row.update(label=label, source="answer", round=round_of(answers), time=time)
     _write(path, _LABELS, list(rows.values()))
 
 

@@ -41,6 +41,7 @@ class SessionView:
             self.budget: float = setting(db, "budget")
             self.seed: int = setting(db, "seed")
             self.lease: float = setting(db, "lease")
+            self.key: str = setting(db, "key", "")
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -126,6 +127,11 @@ class SessionView:
         """Every answer ever given, in the order of arrival."""
         with self._store.look() as db:
             return progress.history(db, self.classes)
+
+    def credited(self) -> dict[str, int]:
+        """Id -> the round that its answers are credited to, of every item with one."""
+        with self._store.look() as db:
+            return {item: progress.round_of(given) for item, given in progress.votes(db, self.classes).items()}
 
     def status(self) -> Status:
         """Where the session stands: what is labelled, held and unseen, and what each round has brought."""

@@ -149,7 +149,7 @@ def init(
         Labeling.create(
             data,
             output=output,
-            classes=None if classes is None else next(csv.reader([classes], skipinitialspace=True)),
+            classes=None if classes is None else class_list(classes),
             known=known,
             test=test,
             embeddings=embeddings,
@@ -186,9 +186,22 @@ def init(
             seed=seed,
         ) as run,
     ):
-        now, names = run.session.status(), run.session.classes
+        now, names, rejected = run.session.status(), run.session.classes, run.rejected
     typer.echo(f"{now.items:,} images, {now.known:,} of them labelled; classes: {', '.join(names)}")
+    if rejected:
+        typer.echo(f"{len(rejected):,} files cannot be used, such as {rejected[0].id}: {rejected[0].reason}")
     typer.echo(f"next:     goodgrain label serve {output}")
+
+
+def class_list(text: str) -> list[str]:
+    r"""Class names, by commas or lines; a name with a comma stands in quotation marks.
+
+    Example:
+        >>> class_list('cat , "dog, big"\nbird\n')
+        ['cat', 'dog, big', 'bird']
+    """
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 app.command("init")(init)

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from goodgrain.annotate import Session
+from goodgrain.annotate.answers import UNRESOLVED
+from goodgrain.annotate.exchange import new_file
 from goodgrain.cli.label_run import Device, Run, first_round
 from goodgrain.errors import InputError
 
@@ -78,11 +81,23 @@ def import_(
     from goodgrain.pipelines.label_session import open_session
 
     with open_session(run) as session:
+        before = _unresolved(session)
         read = import_annotations if file.suffix.lower() == ".json" else import_labels
         found = read(session, file, annotator=annotator, strict=strict)
+        contradicted = len(_unresolved(session) - before)
     for problem in found.problems:
         typer.echo(f"left out: {problem}", err=True)
     typer.echo(f"{found.told:,} answers kept, {found.known:,} known already, {found.skipped:,} rows without one")
+    if contradicted:
+        typer.echo(
+            f"{contradicted:,} images now have answers that differ, and no label. To correct an answer, import it with "
+            "--annotator and the name of who gave it.",
+            err=True,
+        )
+
+
+def _unresolved(session: Session) -> set[str]:
+    return {name for name, answer in session.answers().items() if answer == UNRESOLVED}
 
 
 def _tasks(run: Path, file: Path, n: int, image_url: str, device: str) -> None:
@@ -97,7 +112,8 @@ def _tasks(run: Path, file: Path, n: int, image_url: str, device: str) -> None:
         check_asking(session, run)
         config = labeling_config(session.classes)
         query = export_tasks(session, file, n, image_url=image_url)
-        interface.write_text(config + "\n", encoding="utf-8")
+        with new_file(interface) as part:
+            part.write_text(config + "\n", encoding="utf-8")
         seconds = session.lease
     typer.echo(f"{len(query.ids):,} tasks: {file}")
     typer.echo(f"interface: {interface}")

@@ -77,7 +77,10 @@ class Seen:
         return cls(session.classes, rounds, facts, agreement, asked, meta, answers, labels)
 
     def accuracy_after(self, number: int) -> float | None:
-        """Of the model that learned from this round's answers too."""
+        """Of the model that learned from this round's answers too; None where nobody answered in it."""
+        asked = next((one for one in self.rounds if one.number == number), None)
+        if asked is None or not asked.in_distribution + asked.ood + asked.unsure + asked.unresolved:
+            return None
         found: float | None = self.facts.get(number + 1, {}).get("accuracy")
         return found
 

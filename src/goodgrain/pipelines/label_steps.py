@@ -122,7 +122,8 @@ class Between:
     def answered(self, number: int, labels: Positions) -> QuerySet | None:
         """What this round asked for; what it only ranked may be of a later round's query set."""
         path = self._folder / asked_file(number)
-        rows = [self.place[name] for name in self.told_in(number)]
+        credited = self._session.credited()
+        rows = [self.place[name] for name in self.told_in(number) if credited.get(name) == number]
         own = np.full(len(labels), UNLABELED)
         own[rows] = labels[rows]
         return Asked.load(path).of(own) if path.exists() else None

@@ -13,13 +13,14 @@ import numpy as np
 from goodgrain.annotate import Round, Session
 from goodgrain.annotate.store import FILE
 from goodgrain.checks import Positions
-from goodgrain.data.pool import Pool
+from goodgrain.data.pool import Pool, Rejected
 from goodgrain.errors import InputError
 from goodgrain.learn.streams import stream_seed
 from goodgrain.pipelines.label_config import LabelConfig, check_config
 from goodgrain.pipelines.label_files import asked_file, config_of, model_file
 from goodgrain.pipelines.label_inputs import (
     MAX_BAD,
+    OWN,
     READING,
     Images,
     Known,
@@ -36,7 +37,7 @@ from goodgrain.pipelines.label_session import open_session, trainable
 from goodgrain.pipelines.label_space import Space, read_embeddings
 from goodgrain.pipelines.label_steps import Between
 from goodgrain.pipelines.monitor import Monitor, Silent
-from goodgrain.run import RunFolder
+from goodgrain.run import RunFolder, check_outside
 
 
 class Labeling:
@@ -137,6 +138,7 @@ class Labeling:
             "label": asked.table(),
             "fingerprint": _fingerprint(images, spaces),
         }
+        check_outside(output, data, test)
         run = RunFolder(output, table)
         with run:
             if not run.has(FILE):
@@ -189,7 +191,8 @@ class Labeling:
         }
         for name, given in names.items():
             names[name] = place_of(name, given, table.get(name))
-        images = read_images(names["data"], names["test"], None, table["classes"], reading, monitor or Silent())
+        known = OWN if table.get("known") == OWN else None  # then only images with a label of their own were read
+        images = read_images(names["data"], names["test"], known, table["classes"], reading, monitor or Silent())
         spaces = _spaces(images, names["embeddings"], names["test_embeddings"])
         check_same(table["fingerprint"], _fingerprint(images, spaces))
         return cls(RunFolder(output, table), images, asked, open_session(output), spaces, device)
@@ -207,6 +210,11 @@ class Labeling:
     ) -> None:
         """Close it."""
         self.close()
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Files that cannot be used, and why; nobody is asked about them."""
+        return self._images.pool.rejected
 
     @property
     def folder(self) -> Path:

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from goodgrain.models import has_batch_norm
 from goodgrain.pipelines.prune_inputs import IN_MEMORY
 from goodgrain.pipelines.prune_report import settings_of
-from goodgrain.pipelines.train_config import BRIEF, TASKS, TrainConfig
+from goodgrain.pipelines.train_config import BRIEF, TASKS, TrainConfig, under_recipe
 from goodgrain.pipelines.train_inputs import Images
 from goodgrain.pipelines.train_steps import DETECTORS, Trained, attacked, known_boxes
 from goodgrain.report.train import train_report
 from goodgrain.report.train_facts import (
+    MEAN_SQUARE,
     STANDARD,
     Candidate,
     FoundBoxes,
@@ -32,7 +34,6 @@ _SCORES = {"classify": "accuracy", "box": "mean_iou", "wsol": "gt_known_loc"}
 _MOST_CLASSES = 30  # of a map of all pairs
 _BOXES = 24
 _READING = {"image_size": None, "label_column": None, "image_column": None, "id_column": None, "max_bad": 0.01}
-_DEFAULTS = {name: list(value) if isinstance(value, tuple) else value for name, value in TrainConfig().table().items()}
 
 
 def write_report(run: RunFolder, images: Images, trained: Sequence[Trained], asked: TrainConfig) -> None:
@@ -64,6 +65,7 @@ def _facts(config: Mapping[str, Any], images: Images, trained: Sequence[Trained]
         measure=TASKS[asked.task],
         method=asked.method,
         methods=[_method(first[method], trained, images, asked) for method in asked.methods],
+        width=first[asked.method].features.shape[1],
         classes=shown.classes,
         ids=shown.ids,
         labels=shown.labels,
@@ -101,6 +103,7 @@ def _method(first: Trained, trained: Sequence[Trained], images: Images, asked: T
         attacked=over_repeats("adversarial_accuracy"),
         auroc={name: values for name, values in detectors.items() if values},
         terms=first.history.terms,
+        penalty=_penalty(first, asked),
         cosine=class_cosine(first.features, shown.labels)
         if with_classes and len(shown.classes) <= _MOST_CLASSES and int(shown.labels.max()) + 1 == len(shown.classes)
         else None,
@@ -108,6 +111,17 @@ def _method(first: Trained, trained: Sequence[Trained], images: Images, asked: T
         if with_classes and first.strange is not None
         else None,
     )
+
+
+def _penalty(first: Trained, asked: TrainConfig) -> str:
+    """What a method's term "ood" measures."""
+    if first.method == STANDARD:
+        return ""
+    if first.method == "oat":
+        return "cross-entropy to uniform, nats"
+    layer = " before the pooling" if asked.layer == "maps" else ""
+    relative = asked.penalty == "relative" or (asked.penalty == "auto" and not has_batch_norm(first.learner.network))
+    return f"{MEAN_SQUARE}{layer}" + (", target's = 1" if relative else "")
 
 
 def _switched_off(first: Mapping[str, Trained], asked: TrainConfig) -> SwitchedOff | None:
@@ -141,10 +155,28 @@ def _name(config: Mapping[str, Any]) -> str:
     return "images in memory" if name.endswith(IN_MEMORY) else name
 
 
+def _reading(config: Mapping[str, Any]) -> list[str]:
+    """The options that say how images are read, where they differ from the usual."""
+    line = ["--box-frame", "x".join(map(str, config["box_frame"]))] if config.get("box_frame") else []
+    line += ["--class-names", ",".join(config["class_names"])] if config.get("class_names") else []
+    for name, usual in _READING.items():
+        if config.get(name, usual) not in (usual, None):
+            line += [f"--{name.replace('_', '-')}", str(config[name])]
+    return line
+
+
+def _usual(recipe: str | None, *, comparison: bool) -> dict[str, Any]:
+    """What the command line asks by itself under a recipe."""
+    own = TrainConfig(**under_recipe({} if recipe is None else {"recipe": recipe})).table()
+    own |= {"method": STANDARD, "compare": (), "epochs": BRIEF} if comparison else {}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()} | {"recipe": None}
+
+
 def _command(config: Mapping[str, Any], flags: Sequence[str]) -> str:
     """The call that makes this run: a command line where everything came from files, else Python."""
     asked, ood = config["train"], dict(config.get("ood", {}))
-    given = {name: value for name, value in asked.items() if value != _DEFAULTS.get(name)}
+    usual = _usual(asked.get("recipe"), comparison=bool(flags))
+    given = {name: value for name, value in asked.items() if value != usual.get(name)}
     sources = [config.get("data", ""), config.get("test", ""), *ood.values()]
     if any(str(source).endswith(IN_MEMORY) for source in sources):
         words = [f"{name}={value!r}" for name, value in given.items()]
@@ -154,19 +186,9 @@ def _command(config: Mapping[str, Any], flags: Sequence[str]) -> str:
     line += flags
     if config.get("test"):
         line += ["--test", str(config["test"])]
-    if config.get("box_frame"):
-        line += ["--box-frame", "x".join(map(str, config["box_frame"]))]
-    if config.get("class_names"):
-        line += ["--class-names", ",".join(config["class_names"])]
-    for name, usual in _READING.items():
-        if config.get(name, usual) not in (usual, None):
-            line += [f"--{name.replace('_', '-')}", str(config[name])]
-    if flags and asked["epochs"] != BRIEF:
-        line += ["--epochs", str(asked["epochs"])]
+    line += _reading(config)
     for name, value in given.items():
         option = name.replace("_", "-")
-        if flags and name in ("method", "compare", "epochs"):
-            continue
         if isinstance(value, bool):
             line.append(f"--{option}" if value else f"--no-{option}")
         elif isinstance(value, Mapping):

@@ -103,11 +103,13 @@ class Tile:
         pictures: PNG or JPEG bytes, shown side by side.
         line: what matters about it ("cat", "cat → dog").
         note: what identifies it.
+        full: what shows on pointing at the note, where that is less than all of the name.
     """
 
     pictures: Sequence[bytes]
     line: str
     note: str = ""
+    full: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from goodgrain.metrics.localization import box_iou
 from goodgrain.report import train_plots as plots
-from goodgrain.report.facts import Thumbnail
 from goodgrain.report.html import (
     Block,
     Figure,
@@ -22,15 +21,14 @@ from goodgrain.report.html import (
     picture_bytes,
     render,
 )
-from goodgrain.report.train_facts import STANDARD, MethodFacts, OodSource, TrainFacts
+from goodgrain.report.train_facts import MEAN_SQUARE, STANDARD, MethodFacts, OodSource, TrainFacts
+from goodgrain.report.train_gallery import switched_off, switched_off_title
 from goodgrain.report.train_numbers import brief, comparison, lead
 
-_FEATURES = 3  # whose pictures are shown
 _BOXES = 12
 _PAIRS = 8
 _ROWS = 50
 _PENALTY = "ood"  # among the terms of a loss
-_AGREE = 0.5  # least correlation of two models' features that are spoken of as the same
 
 
 def train_report(facts: TrainFacts) -> str:
@@ -55,7 +53,7 @@ def train_report(facts: TrainFacts) -> str:
         ("Training", _training(facts)),
         ("Between the classes", _cosines(facts)),
         ("Where the images lie", _projections(facts)),
-        (_title_of_switched_off(facts), _switched_off(facts)),
+        (switched_off_title(facts), switched_off(facts)),
         ("Boxes", _boxes(facts)),
         ("Out-of-distribution images", _sources(facts)),
         ("Which OOD set will help", _candidates(facts)),
@@ -73,24 +71,36 @@ def _standard_first(facts: TrainFacts) -> list[MethodFacts]:
 
 
 def _training(facts: TrainFacts) -> list[Block]:
-    terms = {one.name: _terms(one, facts) for one in facts.methods if one.terms}
-    if not terms:
+    trained = [one for one in facts.methods if one.terms]
+    if not trained:
         return []
-    reading = (
-        "Mean over each epoch's steps, in the first repeat. A penalty is shown before its weight: TAUFE's is a mean "
-        "over features (‖f(OOD)‖² above is a sum) or, relative, a share of the target's; OAT's is a cross-entropy."
-    )
-    return [Figure(plots.loss_terms(terms), "Loss per epoch", reading)]
+    terms = {one.name: _terms(one, _own_part(facts)) for one in trained}
+    units = {_panel_of_penalty(one): one.penalty for one in trained}
+    reading = "Mean over each epoch's steps, in the first repeat. A penalty is shown before its weight."
+    if _own_part(facts) and any(set(one.terms) == {"loss"} for one in trained):
+        reading += f" Without a penalty, {_own_part(facts)} is all of the loss."
+    if facts.width and any(one.penalty.startswith(MEAN_SQUARE) for one in trained):
+        reading += (
+            f" TAUFE's penalty is a mean over the d = {facts.width:,} features, while training; ‖f(OOD)‖² in the table "
+            "above is their sum, after training."
+        )
+    return [Figure(plots.loss_terms(terms, units), "Loss per epoch", reading)]
 
 
-def _terms(one: MethodFacts, facts: TrainFacts) -> dict[str, ArrayLike]:
-    """Its terms by names that compare: a penalty has its own axis, and standard's loss is the learner's part."""
-    own = {(f"penalty of {one.name}" if name == _PENALTY else name): values for name, values in one.terms.items()}
-    if set(own) != {"loss"}:
-        return own
-    parts = {name for other in facts.methods for name in other.terms if _PENALTY in other.terms}
-    learners = parts - {"loss", _PENALTY}
-    return {**own, next(iter(learners)): own["loss"]} if len(learners) == 1 else own
+def _own_part(facts: TrainFacts) -> str:
+    """The name of the learner's own loss beside a penalty; "" where there is no penalty, or more than one such part."""
+    parts = {name for one in facts.methods if _PENALTY in one.terms for name in one.terms} - {"loss", _PENALTY}
+    return parts.pop() if len(parts) == 1 else ""
+
+
+def _terms(one: MethodFacts, own_part: str) -> Mapping[str, ArrayLike]:
+    """Its terms by the panel that each is drawn in: penalties of two methods never share one."""
+    terms = {(_panel_of_penalty(one) if name == _PENALTY else name): values for name, values in one.terms.items()}
+    return {**terms, own_part: terms["loss"]} if own_part and set(terms) == {"loss"} else terms
+
+
+def _panel_of_penalty(one: MethodFacts) -> str:
+    return f"penalty of {one.name}"
 
 
 def _cosines(facts: TrainFacts) -> list[Block]:
@@ -119,75 +129,6 @@ def _projections(facts: TrainFacts) -> list[Block]:
         )
     )
     return [Figure(plots.projections(models, facts.classes), "Features in two dimensions", reading)]
-
-
-def _title_of_switched_off(facts: TrainFacts) -> str:
-    sure = facts.switched_off is not None and facts.switched_off.agreement >= _AGREE
-    return "What the model stopped looking at" if sure else "What the model may have stopped looking at"
-
-
-def _distinct(top: NDArray[np.int64]) -> list[int]:
-    """Rows whose pictures are mostly not those of a row before: one finding is shown once."""
-    kept: list[int] = []
-    for row, pictures in enumerate(top):
-        if all(2 * len(np.intersect1d(pictures, top[before])) <= len(pictures) for before in kept):
-            kept.append(row)
-    return kept
-
-
-def _switched_off(facts: TrainFacts) -> list[Block]:
-    if facts.switched_off is None:
-        return []
-    off = facts.switched_off
-    if not len(off.features):
-        return [Text("No feature responds less to OOD images than in standard training.")]
-    plot = plots.responses(off.features, off.before, off.after, names=(STANDARD, facts.method))
-    reading = (
-        "How strongly each feature responds to OOD images; 1 is what the model's features respond to the target on "
-        "average (root mean square). Those that lost most, in the first repeat."
-    )
-    trust = (
-        f"Both models started from the same weights; over the same images, a feature of one correlates with the same "
-        f"feature of the other by {off.agreement:.2f} (median). "
-        + (
-            "That is near enough to compare feature by feature."
-            if off.agreement >= _AGREE
-            else "That is low: training has parted them. What a feature is in one it may not be in the other, so that "
-            "a lower bar may be another feature, and not one that was switched off."
-        )
-    )
-    blocks: list[Block] = [Text(trust), Figure(plot, "Response before and after", reading)]
-    for row in _distinct(off.top_outside)[:_FEATURES]:
-        feature = int(off.features[row])
-        after = "after" if off.agreement >= _AGREE else "of the same number after"
-        numbers = f"Response to OOD images: {off.before[row]:.2f} before, {off.after[row]:.2f} {after}."
-        if facts.ood_thumbnail is not None and off.top_outside.shape[1]:
-            tiles = [
-                Tile([picture_bytes(facts.ood_thumbnail(i))], "OOD", _plain_id(str(facts.ood_ids[i])))
-                for i in off.top_outside[row].tolist()
-            ]
-            title = f"Feature {feature}: OOD images that excite it most"
-            blocks.append(Gallery(title, f"In the standard model. {numbers}", tiles))
-        if facts.thumbnail is not None and off.top_inside.shape[1]:
-            tiles = _tiles(facts, facts.thumbnail, off.top_inside[row].tolist())
-            title = f"Feature {feature}: images of the target that excite it most"
-            blocks.append(Gallery(title, "Look for what they share with the OOD images above.", tiles))
-    return blocks
-
-
-def _plain_id(name: str) -> str:
-    """An OOD image's own name, without "ood/" and its source."""
-    return name.split("/", 2)[-1]
-
-
-def _tiles(facts: TrainFacts, thumbnail: Thumbnail, positions: Sequence[int]) -> list[Tile]:
-    return [Tile([picture_bytes(thumbnail(i))], _class(facts, i), str(facts.ids[i])) for i in positions]
-
-
-def _class(facts: TrainFacts, position: int) -> str:
-    if facts.labels is None or facts.labels[position] < 0:
-        return "no label"
-    return str(facts.classes[facts.labels[position]])
 
 
 def _boxes(facts: TrainFacts) -> list[Block]:

@@ -15,6 +15,7 @@ from goodgrain.report.facts import Thumbnail
 from goodgrain.report.train_views import Projection, SwitchedOff
 
 __all__ = [
+    "MEAN_SQUARE",
     "STANDARD",
     "Candidate",
     "FoundBoxes",
@@ -27,6 +28,9 @@ __all__ = [
 
 STANDARD = "standard"
 """The name of training without OOD images: what every other method is measured against."""
+
+MEAN_SQUARE = "mean square of a feature"
+"""What TAUFE's penalty measures; words that follow say of which layer or relative to what."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,6 +49,7 @@ class MethodFacts:
         attacked: (r,) test accuracy after an attack (PGD), 0..1; of adversarial training.
         auroc: detector -> (r,) AUROC of OOD detection, 0..1.
         terms: loss term -> (e,) mean per epoch, in the first repeat.
+        penalty: what its term "ood" measures, with the unit ("mean square of a feature"); "" where it has none.
         cosine: (c, c) in the first repeat (`goodgrain.scores.class_cosine`); NaN where there is no pair.
         projection: in the first repeat (`Projection.of`).
 
@@ -61,6 +66,7 @@ class MethodFacts:
     attacked: Sequence[float] = ()
     auroc: Mapping[str, Sequence[float]] = field(default_factory=dict)
     terms: Mapping[str, ArrayLike] = field(default_factory=dict)
+    penalty: str = ""
     cosine: NDArray[np.floating] | None = None
     projection: Projection | None = None
 
@@ -172,6 +178,7 @@ class TrainFacts:
         measure: what `MethodFacts.score` is ("test accuracy", "mean IoU", "GT-known Loc").
         method: the run's own method; "" for a mere comparison of OOD sets.
         methods: everything that was trained; `method` and perhaps "standard" are among them.
+        width: d, how many features an image has; 0 where that is not told.
         classes: (c,) class names.
         ids: (n,) in-distribution images that were looked at: the test set, or the target's own where there is none.
         labels: (n,) their classes; below 0 for images without one.
@@ -202,6 +209,7 @@ class TrainFacts:
     measure: str = "test accuracy"
     method: str = ""
     methods: Sequence[MethodFacts] = ()
+    width: int = 0
     classes: Sequence[str] = ()
     ids: Sequence[str] | NDArray[np.str_] = ()
     labels: Positions | None = None

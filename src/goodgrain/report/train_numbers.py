@@ -62,7 +62,9 @@ def lead(facts: TrainFacts) -> str:
         gain = _gain(facts, own)
         compared = "" if gain is None else f", {_compared(float(gain.mean()))}"
         parts.append(f"{facts.measure} {_mean(own.score, 100, '.1f', '%')}{compared}")
-    if len(share := _ood_share(own)):
+    if (times := _times_shorter(own, _named(facts, STANDARD))) is not None:
+        parts.append(f"‖f(OOD)‖² {' '.join(_against(_typical(times)))} training")
+    elif len(share := _ood_share(own)):
         parts.append(f"responds to OOD images with {share.mean():.0%} of its response to the target")
     return f"{own.name}: {'; '.join(parts) or 'was trained'}."
 
@@ -87,6 +89,8 @@ def brief(facts: TrainFacts) -> list[Block]:
     blocks: list[Block] = [Facts(items)] if items else []
     if own is not None and (gain := _gain(facts, own)) is not None:
         blocks.append(Text(_advice(gain)))
+    if own is not None and _response(own, _named(facts, STANDARD)) is not None:
+        blocks.append(Text(_explained(facts)))
     return [*blocks, Code(facts.command)]
 
 
@@ -108,7 +112,7 @@ def comparison(facts: TrainFacts) -> list[Block]:
     scores = {
         f"{_capital(facts.measure)} (%)": [_mean(one.score, 100, ".1f") for one in facts.methods],
         "Over standard": ["" if gain is None else _mean(gain, 1, "+z.1f") for gain in gains],
-        "Under PGD (%)": [_mean(one.attacked, 100, ".1f") for one in facts.methods],
+        "Accuracy under PGD (%)": [_mean(one.attacked, 100, ".1f") for one in facts.methods],
         "Seeds": [str(len(one.score)) if len(one.score) else "" for one in facts.methods],
     }
     features = {
@@ -123,7 +127,7 @@ def comparison(facts: TrainFacts) -> list[Block]:
     reading = _reading(facts, cosine=any(features["Class cosine"]), auroc=detected)
     return [
         *_table(facts, scores, "After the last epoch: mean ± standard deviation over seeds."),
-        *_table(facts, features, "What the features do, after the last epoch."),
+        *_table(facts, features, f"What the features do, after the last epoch{_measured_on(facts)}."),
         *([Text(reading)] if reading else []),
     ]
 
@@ -139,24 +143,41 @@ def _table(facts: TrainFacts, columns: Mapping[str, Sequence[str]], caption: str
 def _reading(facts: TrainFacts, *, cosine: bool, auroc: bool) -> str:
     """What the columns that need it mean."""
     told = []
-    if any(len(one.activation) for one in facts.methods):
-        told.append("‖f‖²: squared length of an image's features, summed over features, mean over images.")
     if any(len(one.attacked) for one in facts.methods):
-        told.append(f"Under PGD: test accuracy on {facts.attacked_images:,} images after an attack of 100 steps.")
+        told.append(f"Accuracy under PGD: on {facts.attacked_images:,} test images after an attack of 100 steps.")
+    if any(len(one.activation) or len(one.ood_activation) for one in facts.methods):
+        over = f"the d = {facts.width:,} features" if facts.width else "the features"
+        told.append(
+            f"‖f‖²: squared length, a sum over {over} of an image; mean over images, geometric mean over seeds."
+        )
+    if any(len(_ood_share(one)) for one in facts.methods):
+        told.append("OOD / target: ‖f(OOD)‖² as a share of ‖f(target)‖², seed by seed.")
     if cosine:
         told.append(
             "Class cosine: mean cosine between features of different classes; lower means easier to tell apart."
         )
     if auroc:
         told.append("AUROC (%): how well OOD images are told from the target's.")
-    if facts.methods and len(facts.ood_ids):
-        seen = (
-            "that training never saw" if facts.ood_held_back else "that training saw as well: too few to keep any back"
-        )
-        told.append(f"OOD: {len(facts.ood_ids):,} images {seen}.")
-        if len(facts.ood_ids) < _FEW_OOD:
-            told.append("So few give a rough number only.")
+    if facts.methods and 0 < len(facts.ood_ids) < _FEW_OOD:
+        told.append(f"Careful: {len(facts.ood_ids)} OOD images are few, so AUROC and ‖f(OOD)‖² are rough.")
     return " ".join(told)
+
+
+def _measured_on(facts: TrainFacts) -> str:
+    """How many OOD images the numbers come from, and whether training saw them."""
+    if not len(facts.ood_ids):
+        return ""
+    seen = "that training never saw" if facts.ood_held_back else "that training saw as well: too few to keep any back"
+    return f", measured on {len(facts.ood_ids):,} OOD images {seen}"
+
+
+def _explained(facts: TrainFacts) -> str:
+    """What the number for the response is, in one sentence."""
+    images = f"{len(facts.ood_ids):,} OOD images" if len(facts.ood_ids) else "OOD images"
+    return (
+        f"‖f(OOD)‖² is the squared length of the features that {images} get on average: the smaller, the less the "
+        "model answers to what they show."
+    )
 
 
 def _named(facts: TrainFacts, name: str) -> MethodFacts | None:
@@ -181,14 +202,48 @@ def _ood_share(one: MethodFacts) -> NDArray[np.float64]:
     return np.asarray(one.ood_activation, dtype=np.float64) / np.asarray(one.activation, dtype=np.float64)
 
 
-def _weaker(own: MethodFacts, standard: MethodFacts | None) -> str:
-    """How many times shorter features of OOD images are than in standard training; the middle repeat."""
+def _times_shorter(own: MethodFacts, standard: MethodFacts | None) -> NDArray[np.float64] | None:
+    """(r,) how many times ||f(OOD)||^2 of standard training is that of a method, repeat by repeat.
+
+    None where there are no pairs of repeats, or nothing to divide.
+    """
     if standard is None or standard is own or len(standard.ood_activation) != len(own.ood_activation):
-        return ""
-    if not min(own.ood_activation) > 0 or not min(standard.ood_activation) > 0:
-        return ""
-    times = float(np.median(np.asarray(standard.ood_activation) / np.asarray(own.ood_activation)))
-    return f"{times:.3g} times weaker" if times >= 1 else f"{1 / times:.3g} times stronger"
+        return None
+    if not len(own.ood_activation) or min(*own.ood_activation, *standard.ood_activation) <= 0:
+        return None
+    return np.asarray(standard.ood_activation, dtype=np.float64) / np.asarray(own.ood_activation, dtype=np.float64)
+
+
+def _against(times: float) -> tuple[str, str]:
+    """A factor in words: how many times, and on which side of standard training."""
+    size = max(times, 1 / times)
+    shown = f"{size:.1f}" if round(size, 1) < 10 else f"{size:,.0f}"
+    if shown == "1.0":
+        return "level", "with standard"
+    return f"{shown} times", "below standard" if times > 1 else "above standard"
+
+
+def _response(own: MethodFacts, standard: MethodFacts | None) -> Fact | None:
+    """The one number for how strongly a model answers OOD images: against standard training, or against the target."""
+    times = _times_shorter(own, standard)
+    if times is not None and standard is not None:
+        size, side = _against(_typical(times))
+        seeds = f"; {times.min():.3g} to {times.max():.3g} times by seed" if len(times) > 1 else ""
+        return Fact(
+            "‖f(OOD)‖²", size, f"{side}: {_size(own.ood_activation)}, standard {_size(standard.ood_activation)}{seeds}"
+        )
+    if len(share := _ood_share(own)):
+        return Fact("‖f(OOD)‖²", f"{share.mean():.0%}", "of ‖f‖² on the target")
+    return None
+
+
+def _typical(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """The geometric mean over repeats: of ratios it is the ratio, and the repeat with the longest features counts once.
+
+    0 where a value is 0.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    return float(np.exp(np.log(x).mean())) if x.min() > 0 else 0.0
 
 
 def _key_numbers(facts: TrainFacts, own: MethodFacts) -> list[Fact]:
@@ -201,14 +256,8 @@ def _key_numbers(facts: TrainFacts, own: MethodFacts) -> list[Fact]:
         items.append(Fact(_capital(facts.measure), f"{np.mean(own.score):.1%}", spread))
     if (gain := _gain(facts, own)) is not None:
         items.append(Fact("Over standard", f"{gain.mean():+z.1f}", f"points; better in {(gain > 0).sum()} of {r}"))
-    if len(own.ood_activation):
-        standard = _named(facts, STANDARD)
-        if weaker := _weaker(own, standard):
-            assert standard is not None
-            note = f"than standard: ‖f(OOD)‖² {_size(own.ood_activation)} against {_size(standard.ood_activation)}"
-            items.append(Fact("Response to OOD images", weaker, note))
-        elif len(share := _ood_share(own)):
-            items.append(Fact("Response to OOD images", f"{share.mean():.0%}", "of ‖f‖² on the target"))
+    if (response := _response(own, _named(facts, STANDARD))) is not None:
+        items.append(response)
     return items
 
 
@@ -240,7 +289,7 @@ def _mean(values: Sequence[float] | NDArray[np.float64], scale: float, form: str
 
 
 def _size(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3g}" if len(values) else ""
+    return f"{_typical(values):.3g}" if len(values) else ""
 
 
 def _capital(text: str) -> str:

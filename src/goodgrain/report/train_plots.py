@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from goodgrain.checks import check_numbers, check_rows, check_scores
@@ -18,17 +20,20 @@ from goodgrain.report.train_views import Projection
 _COLUMNS = 2  # panels in a row: a third would be too narrow to read on a phone
 _PANEL = 340  # pixels
 _SIDE = 192  # pixels of a picture with boxes: twice what the page shows, so that lines stay sharp
-_STRANGE = "#d6336c"  # of no class of the palette, and seen on light and dark ground alike
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 DRAWN = 8  # classes of a projection: as many as the palette has colours that differ
-_NAMED = 12  # more classes than this are not named along a heat map's axes
+_NAMED = 12  # more classes than this are neither named along the axes of a heat map nor numbered in its cells
+_BESIDE = 4  # classes of a heat map with numbers that fits beside another one on a phone
+_ROOMY = 9  # classes of a heat map whose cells take numbers of a usual size on a phone
+_SCALE = "Cividis"
 
 
-def loss_terms(terms: Mapping[str, Mapping[str, ArrayLike]]) -> go.Figure:
+def loss_terms(terms: Mapping[str, Mapping[str, ArrayLike]], units: Mapping[str, str] | None = None) -> go.Figure:
     """Each loss term against the epoch, a panel per term and a line per method.
 
     Args:
         terms: method -> term -> (e,) mean per epoch.
+        units: term -> what it measures, written along its axis.
 
     Returns:
         The figure; a term that falls a hundredfold has a logarithmic axis.
@@ -65,6 +70,8 @@ def loss_terms(terms: Mapping[str, Mapping[str, ArrayLike]]) -> go.Figure:
             )
             told.add(method)
         figure.update_xaxes(title={"text": "epoch", "standoff": 6}, **_place(panel))
+        if unit := (units or {}).get(name):
+            figure.update_yaxes(title={"text": plain(unit), "standoff": 6, "font": {"size": 11}}, **_place(panel))
         if lowest > 0 and highest > 100 * lowest:
             figure.update_yaxes(type="log", dtick=1, exponentformat="e", **_place(panel))
         else:
@@ -96,31 +103,61 @@ def class_cosines(matrices: Mapping[str, ArrayLike], classes: Sequence[str], *, 
     shown = np.sort(np.argsort(-first.max(axis=1), kind="stable")[:most])
     tables = {name: table[np.ix_(shown, shown)] for name, table in tables.items()}
     names = [plain(str(classes[i])) for i in shown]
-    figure = _panels(list(tables))
+    off = np.concatenate([table[~np.eye(len(shown), dtype=bool)] for table in tables.values()])
+    off = off[~np.isnan(off)]  # what is compared: the diagonal would take up most of the colours
+    lowest, highest = (float(off.min()), float(off.max())) if len(off) else (0.0, 1.0)
+    highest = max(highest, lowest + 0.01)
+    written = len(shown) <= _NAMED
+    columns = 1 if _BESIDE < len(shown) <= _NAMED else _COLUMNS
+    figure = _panels(list(tables), columns=columns)
     for panel, table in enumerate(tables.values()):
+        place = _place(panel, columns=columns)
         figure.add_heatmap(
             z=np.vectorize(lambda value: float(f"{value:.4g}"))(table),
             coloraxis="coloraxis",
             customdata=[[f"{a} and {b}" for b in names] for a in names],
             hovertemplate="%{customdata}: %{z:.2f}<extra></extra>",
-            **_place(panel),
+            **place,
         )
-    off = np.concatenate([table[~np.eye(len(shown), dtype=bool)] for table in tables.values()])
-    off = off[~np.isnan(off)]  # what is compared: the diagonal would take up most of the colours
-    lowest, highest = (float(off.min()), float(off.max())) if len(off) else (0.0, 1.0)
+        if written:
+            figure.add_scatter(**_cell_numbers(table, lowest, highest), **place)
     bar = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
-    figure.update_layout(
-        coloraxis={"colorscale": "Cividis", "cmin": lowest, "cmax": max(highest, lowest + 0.01), "colorbar": bar},
-        showlegend=False,
-    )
+    axis = {"colorscale": _SCALE, "cmin": lowest, "cmax": highest, "colorbar": bar, "showscale": not written}
+    figure.update_layout(coloraxis=axis, showlegend=False, margin={"r": 30})  # a name may be wider than its map
     figure.update_xaxes(showticklabels=False, ticks="")
     figure.update_yaxes(showticklabels=False, ticks="")
-    if len(shown) <= _NAMED:  # the rows of the panels on the left stand for all rows and columns
+    if written:  # the rows of the panels on the left stand for all rows and columns
         ticks = {"tickvals": list(range(len(shown))), "ticktext": [plain(shorten(str(classes[i]), 12)) for i in shown]}
         figure.update_yaxes(showticklabels=True, **ticks, col=1)
-    figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(showgrid=False, autorange="reversed")
+    edges = [-0.5, len(shown) - 0.5]
+    figure.update_xaxes(showgrid=False, range=edges)
+    figure.update_yaxes(showgrid=False, range=edges[::-1])
     return figure
+
+
+def _cell_numbers(table: NDArray[np.float64], lowest: float, highest: float) -> dict[str, Any]:
+    """The (c, c) values as texts in the cells, each black or white, whichever is read more easily on its colour."""
+    rows, columns = np.nonzero(~np.isnan(table))
+    values = table[rows, columns].tolist()
+    return {
+        "x": columns.tolist(),
+        "y": rows.tolist(),
+        "text": [f"{value:.2f}".replace("0.", ".", 1) for value in values],
+        "mode": "text",
+        "textfont": {
+            "size": 11 if len(table) <= _ROOMY else 9,
+            "color": [_ink((value - lowest) / (highest - lowest)) for value in values],
+        },
+        "hoverinfo": "skip",
+    }
+
+
+def _ink(height: float) -> str:
+    """Black or white, by the relative luminance (WCAG 2) of the colour at a height from 0 to 1 of the scale."""
+    (colour,) = sample_colorscale(_SCALE, [min(max(height, 0.0), 1.0)], colortype="tuple")
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    luminance = float(np.dot((0.2126, 0.7152, 0.0722), linear))
+    return "#000" if luminance > 0.179 else "#fff"  # at 0.179 both have a contrast of 4.6
 
 
 def projections(models: Mapping[str, Projection], classes: Sequence[str], *, named: int = DRAWN) -> go.Figure:
@@ -151,7 +188,7 @@ def projections(models: Mapping[str, Projection], classes: Sequence[str], *, nam
             symbol = _SYMBOLS[rank % len(_SYMBOLS)]
             colour = PALETTE[rank % len(PALETTE)]
             groups.append((str(classes[label]), one.inside[one.labels == label], colour, symbol, 0.6))
-        groups.append(("OOD", one.outside, _STRANGE, "x-thin", 0.9))  # last: on top
+        groups.append(("OOD", one.outside, GREY, "x-thin", 0.9))  # last: on top
         for name, points, colour, symbol, opacity in groups:
             figure.add_scatter(
                 name=plain(shorten(name)),
@@ -164,8 +201,8 @@ def projections(models: Mapping[str, Projection], classes: Sequence[str], *, nam
                 hoverinfo="name",
                 **_place(panel),
             )
-            if symbol == "x-thin":  # a thin symbol is nothing but its outline
-                figure.data[-1].marker.line.width = 1
+            if symbol == "x-thin":  # a thin symbol is nothing but its outline; the page draws it in its own ink
+                figure.data[-1].update(meta="ink", marker={"line": {"width": 1.5}})
         figure.update_xaxes(zeroline=True, zerolinecolor=GREY, showticklabels=False, **_place(panel))
         anchor = "x" if panel == 0 else f"x{panel + 1}"
         figure.update_yaxes(
@@ -243,9 +280,9 @@ def with_boxes(picture: Image.Image, true: ArrayLike, predicted: ArrayLike) -> b
     return buffer.getvalue()
 
 
-def _panels(titles: Sequence[str], *, height: int = _PANEL) -> go.Figure:
-    """Panels two by two under their titles."""
-    rows, columns = -(-len(titles) // _COLUMNS), min(_COLUMNS, len(titles))
+def _panels(titles: Sequence[str], *, height: int = _PANEL, columns: int = _COLUMNS) -> go.Figure:
+    """Panels in rows of so many under their titles."""
+    rows, columns = -(-len(titles) // columns), min(columns, len(titles))
     names = [plain(shorten(title, 16)) for title in titles]  # two of them fit beside each other on a phone
     gap = 0.0 if rows == 1 else 90 / (height * rows)
     figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.12, vertical_spacing=gap)
@@ -253,8 +290,8 @@ def _panels(titles: Sequence[str], *, height: int = _PANEL) -> go.Figure:
     return _styled(figure, height=height * rows + 60)
 
 
-def _place(panel: int) -> dict[str, int]:
-    return {"row": panel // _COLUMNS + 1, "col": panel % _COLUMNS + 1}
+def _place(panel: int, *, columns: int = _COLUMNS) -> dict[str, int]:
+    return {"row": panel // columns + 1, "col": panel % columns + 1}
 
 
 def _styled(figure: go.Figure, *, height: int) -> go.Figure:

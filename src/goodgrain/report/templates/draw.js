@@ -41,6 +41,11 @@
         Object.assign(layout[name], { gridcolor: colour("--line"), linecolor: colour("--line") });
       }
     }
+    for (const trace of spec.data) {
+      if (trace.meta === "ink") {
+        trace.marker.color = trace.marker.line.color = colour("--ink");
+      }
+    }
     return Plotly.react(plot, spec.data, layout, settings);
   }
 

@@ -146,9 +146,12 @@ def test_accuracy_under_attack_comes_into_the_table(tmp_path, monkeypatch):
     ],
 )
 def test_penalties_are_told_with_their_unit(tmp_path, asked, units):
-    layout = figures(page_of(tmp_path / "run", **asked))[0]["layout"]
+    page = page_of(tmp_path / "run", **asked)
+    layout = figures(page)[0]["layout"]
     axes = [axis for name, axis in layout.items() if name.startswith("yaxis")]
     assert [axis["title"]["text"] for axis in axes if "title" in axis] == units
+    width = goodgrain.load(tmp_path / "run", which="taufe-0", trust_code=True).networks.members[0][1].head.in_features
+    assert f"a sum over the d = {width} features of an image" in page
 
 
 def test_a_line_per_method_has_the_mean_of_the_repeats_shares_and_its_spread():

@@ -232,7 +232,10 @@ class Labeling:
         watch = monitor or Silent()
         last = self.session.round
         if last is not None and last.state == "open" and not self._rounds.told_in(last.number):
-            raise InputError(f"nothing was answered in round {last.number} yet, so there is nothing to learn from.")
+            raise InputError(
+                f"nothing was answered in round {last.number} yet. Answer an image of it: what has come to earlier "
+                "rounds since is learned from as well."
+            )
         if not len(self._rounds.left()):
             raise InputError("every image is answered: there is nothing left to ask for. Finish (train --final).")
         if last is not None and last.state == "open":

@@ -233,8 +233,8 @@ class Labeling:
         last = self.session.round
         if last is not None and last.state == "open" and not self._rounds.told_in(last.number):
             raise InputError(
-                f"nothing was answered in round {last.number} yet. Answer an image of it: what has come to earlier "
-                "rounds since is learned from as well."
+                f"nothing was answered in round {last.number} yet, so there is nothing new to learn from. Answer at "
+                "least one of its images; answers that came to earlier rounds since are then learned from as well."
             )
         if not len(self._rounds.left()):
             raise InputError("every image is answered: there is nothing left to ask for. Finish (train --final).")

@@ -85,6 +85,7 @@ def train(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> own = Pool.from_arrays(rng.integers(0, 256, (40, 8, 8), dtype=np.uint8), np.arange(40) % 2)
         >>> strange = Pool.from_arrays(rng.integers(0, 99, (40, 8, 8), dtype=np.uint8), np.zeros(40, int))

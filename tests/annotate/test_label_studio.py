@@ -324,7 +324,9 @@ class TestRefusals:
             import_annotations(asked, tasks)
         assert "1 of 2 answers cannot be taken, so none was told: task 2" in str(refusal.value)
         assert sentence in str(refusal.value)
-        assert str(refusal.value).endswith(". Repair these, or leave them out with strict=False.")
+        assert str(refusal.value).endswith(
+            ". Repair these, or leave them out with strict=False (label import --no-strict)."
+        )
         assert told(asked) == []
         imported = import_annotations(asked, tasks, strict=False)
         assert (imported.told, len(imported.problems)) == (1, 1)

@@ -169,7 +169,7 @@ def test_training_and_the_next_round(browser, server):
 
 
 def test_names_like_scripts_are_shown_as_text(browser, tmp_path):
-    classes = (NASTY, "</script>", "l" * 300, *(f"class {k}" for k in range(9)))
+    classes = (NASTY, "__proto__", "</script>", "l" * 300, *(f"class {k}" for k in range(9)))
     ids = [f"{NASTY} {i}" for i in range(5)]
     new(tmp_path / "session", classes=classes, ids=ids).close()
     with ServerProcess(tmp_path / "session") as server:
@@ -181,11 +181,14 @@ def test_names_like_scripts_are_shown_as_text(browser, tmp_path):
         press(browser, "1", "g")
         until(browser, lambda: NASTY in text(browser, "#last"))
         current(browser)
+        press(browser, "2")
+        until(browser, lambda: text(browser, "#last") == "Last: __proto__")
+        current(browser)
         script(browser, "document.getElementById('filter').focus()")
         press(browser, "</SCR", Keys.ENTER)
         until(browser, lambda: text(browser, "#last") == "Last: </script>")
         delivered(browser)
-        assert sorted(kept(server).values()) == ["</script>", NASTY]
+        assert sorted(kept(server).values()) == ["</script>", NASTY, "__proto__"]
         assert script(browser, "return document.title") == "goodgrain: labelling"
         assert script(browser, "return document.querySelectorAll('script').length") == 1
         assert script(browser, "return document.querySelectorAll('[onerror], main script').length") == 0

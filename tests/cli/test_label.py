@@ -21,6 +21,7 @@ from PIL import Image
 from conftest import shapes
 from goodgrain.annotate import OOD, SKIP, UNSURE, drive
 from goodgrain.cli import main
+from goodgrain.data.pool import UNLABELED
 from goodgrain.pipelines.label_config import LabelConfig
 from goodgrain.pipelines.label_inputs import MAX_BAD
 from goodgrain.pipelines.label_session import open_session
@@ -126,16 +127,18 @@ def test_a_run_folder_among_the_images_is_refused(goodgrain):
     assert not Path("photos/run").exists()
 
 
-def test_known_labels_of_the_data_are_found_again_beside_files_without_any(goodgrain):
+def test_known_labels_of_the_data_are_found_again_beside_images_without_any(goodgrain):
     Image.new("L", (12, 12)).save("photos-test/stray.png")  # beside the class folders: it has no label
+    Path("photos-test/broken.png").write_text("no image")
     begun = ("init", "photos-test", "--classes", ",".join(CLASSES), "--known", "data", "--max-bad", "0.1", *QUICK)
     code, out, err = goodgrain(*begun, "-o", "run")
     assert code == 0, err
-    assert "1 files cannot be used, such as stray.png: " in out
+    assert "1 files cannot be used, such as broken.png: " in out
+    assert "37 images, 36 of them labelled" in out
     code, out, err = goodgrain("status", "run")
     assert code == 0, err
     with Labeling.open("run") as run:
-        assert len(run.session.labels()[0]) == 36
+        assert dict(zip(*run.session.labels(), strict=True))["stray.png"] == UNLABELED
 
 
 @pytest.mark.parametrize("classes", ["lying , standing", "lying\nstanding\n", '"lying", standing,'])
@@ -211,6 +214,19 @@ def test_labels_go_out_and_come_back(goodgrain):
     assert "round 0 (mqnet, open)" in goodgrain("status", "next")[1]  # known labels chose it already
     with open("labels.csv", newline="") as file:
         assert not set(ids(out)) & {row["id"] for row in csv.DictReader(file) if row["label"]}
+
+
+def test_a_table_with_columns_of_other_names(goodgrain):
+    begin(goodgrain)
+    (first, *_) = ids(goodgrain("ask", "run", "-n", "2")[1])
+    Path("theirs.csv").write_text(f"photo,kind\n{first},standing\n")
+    code, _, err = goodgrain("import", "run", "theirs.csv")
+    assert code == 2
+    assert "say which with id_column (label import --id-column), or call it 'id'." in err
+    columns = ("--id-column", "photo", "--label-column", "kind")
+    assert goodgrain("import", "run", "theirs.csv", *columns)[1].startswith("1 answers kept")
+    code, _, err = goodgrain("import", "run", "tasks.json", *columns)
+    assert (code, "Label Studio's JSON has no columns" in err) == (2, True)
 
 
 def test_label_studio_there_and_back(goodgrain):

@@ -3,16 +3,20 @@ import json
 import tomllib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import goodgrain
-from goodgrain.data.pool import OOD, Pool
+from goodgrain.data.pool import OOD, UNLABELED, Pool
 from goodgrain.errors import GoodgrainError, InputError, UnknownName
 from goodgrain.learn.attack import adversarial_accuracy
 from goodgrain.learn.localize import cam_boxes
 from goodgrain.metrics import mean_iou
+from pictures import encoded
 
 
 def images(n, seed=0, size=16, classes=2, brightness=0):
@@ -136,6 +140,27 @@ def test_box_regression_and_localisation(tmp_path):
         goodgrain.train(train, ood=strangers(), test=images(9), output=tmp_path / "none", task="wsol", **ASKED)
 
 
+def test_boxes_are_learned_without_labels(tmp_path):
+    """And the same: classes say nothing about boxes."""
+    corners = np.tile([2, 2, 12, 8], (40, 1))
+    test = np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "test.npz", x=test, y=np.full(20, 7), boxes=corners[:20])  # classes that the data lacks
+    found = []
+    for name, told in (("bare", {}), ("labelled", {"y": np.arange(40) % 2})):
+        pixels = images(40).images(np.arange(40))
+        np.savez(tmp_path / f"{name}.npz", x=pixels, boxes=corners, **told)
+        run = goodgrain.train(
+            tmp_path / f"{name}.npz",
+            ood=strangers(),
+            test=tmp_path / "test.npz",
+            output=tmp_path / name,
+            task="box",
+            **ASKED,
+        )
+        found.append(run.metrics["methods"][0]["mean_iou"])
+    assert found[0] == found[1]
+
+
 def test_mixmatch_and_adversarial_training_take_ood_images_too(tmp_path):
     for learner in ("mixmatch", "adversarial"):
         run = goodgrain.train(
@@ -143,6 +168,24 @@ def test_mixmatch_and_adversarial_training_take_ood_images_too(tmp_path):
             few_shot=16, **{**ASKED, "epochs": 1},
         )  # fmt: skip
         assert run.metrics["learner"] == learner
+
+
+def test_mixmatch_takes_images_without_a_label(tmp_path):
+    pool = images(64)
+    told = [pool.classes[label] if i < 16 else None for i, label in enumerate(pool.labels.tolist())]
+    pixels = [encoded(Image.fromarray(image)) for image in pool.images(np.arange(64))]
+    pq.write_table(pa.table({"image": pixels, "label": told}), tmp_path / "photos.parquet")
+    asked = {**ASKED, "epochs": 1, "ood": strangers(), "test": images(20, seed=1)}
+    with pytest.raises(InputError, match=r"48 of 64 images .75.0%. cannot be used"):
+        goodgrain.train(tmp_path / "photos.parquet", output=tmp_path / "plain", **asked)
+    found = [
+        goodgrain.train(data, output=tmp_path / name, learner="mixmatch", **asked).metrics["methods"][0]["accuracy"]
+        for name, data in (
+            ("read", tmp_path / "photos.parquet"),
+            ("given", pool.with_labels(np.where(np.arange(64) < 16, pool.labels, UNLABELED), classes=pool.classes)),
+        )
+    ]
+    assert found[0] == found[1]
 
 
 def test_copies_are_told_and_answers_of_a_labelling_run_serve_as_ood(tmp_path):

@@ -123,6 +123,12 @@ def test_mixmatch_keeps_the_other_images_without_their_labels():
     assert (labels >= 0).sum() == 12
     assert (labels == UNLABELED).sum() == 48
     assert len(images.target) == 12
+    some = pool(60).with_labels(np.where(np.arange(60) < 20, pool(60).labels, UNLABELED))
+    images = gathered(some, {"noise": pool(50, seed=1)}, learner="mixmatch")
+    assert sorted(map(int, images.target.ids.tolist())) == list(range(20))
+    assert (images.train.labels == UNLABELED).sum() == 40
+    with pytest.raises(InputError, match=r"there are none. Give few_shot \(--few-shot\), fewer than 60"):
+        gathered(pool(60), {"noise": pool(50, seed=1)}, learner="mixmatch")
 
 
 def test_the_same_seed_draws_the_same_images_for_any_method():
@@ -146,7 +152,6 @@ def test_names_of_sources():
     [
         ({"task": "box", "method": "oat"}, "a box regression predicts no classes"),
         ({"task": "wsol", "learner": "mixmatch", "few_shot": 5}, "learner mixmatch is for task classify"),
-        ({"learner": "mixmatch"}, "Give few_shot as well"),
         ({"few_shot": 0}, "few_shot should be a whole number, at least 2; 0 came"),
         ({"weight": -1.0}, "weight should be 0 or more"),
         ({"epochs": 0}, "epochs should be a whole number, at least 1"),

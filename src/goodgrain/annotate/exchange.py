@@ -129,5 +129,5 @@ def _refusal(problems: Sequence[str], total: int) -> str:
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return (
         f"{len(problems)} of {total} answers cannot be taken, so none was told: {'; '.join(problems[:_SHOWN])}{more}. "
-        "Repair these, or leave them out with strict=False."
+        "Repair these, or leave them out with strict=False (label import --no-strict)."
     )

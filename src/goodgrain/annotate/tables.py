@@ -221,19 +221,19 @@ def id_and_label(
     """The two columns of a table that labels are read from."""
     columns, values = _READ[_ending(path)](path)
     found = {}
-    for what, asked, usual in (("ids", id_column, ID_COLUMNS), ("labels", label_column, _LABEL_COLUMNS)):
+    for what, asked, usual in (("id", id_column, ID_COLUMNS), ("label", label_column, _LABEL_COLUMNS)):
         name = find_column(columns, usual) if asked is None else check_column(asked, columns, path.name)
         if name is None:
             raise InputError(
-                f"{path.name} has no column of {what} ({' or '.join(usual)}). Its columns are {', '.join(columns)}; "
-                f"say which with {'id_column' if what == 'ids' else 'label_column'}."
+                f"{path.name} has no column of {what}s ({' or '.join(usual)}). Its columns are {', '.join(columns)}; "
+                f"say which with {what}_column (label import --{what}-column), or call it {what!r}."
             )
         if columns.count(name) > 1:
             raise InputError(f"{path.name} has several columns {name!r}. Give each a name of its own.")
         found[what] = name
-    if found["ids"] == found["labels"]:
-        raise InputError(f"column {found['ids']!r} of {path.name} cannot be both ids and labels. Name two columns.")
-    return values(found["ids"]), values(found["labels"])
+    if found["id"] == found["label"]:
+        raise InputError(f"column {found['id']!r} of {path.name} cannot be both ids and labels. Name two columns.")
+    return values(found["id"]), values(found["label"])
 
 
 def _ending(path: Path) -> str:

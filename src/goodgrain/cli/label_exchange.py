@@ -69,6 +69,12 @@ def import_(
         str | None,
         typer.Option(help="Whose answers they are. [default: Label Studio's users; import]", show_default=False),
     ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Of a table, where it cannot be told.", show_default=False)
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Of a table, where it cannot be told.", show_default=False)
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict/--no-strict", help="Take all or nothing, or leave out what cannot be taken.")
     ] = True,
@@ -80,10 +86,16 @@ def import_(
     from goodgrain.annotate import import_annotations, import_labels
     from goodgrain.pipelines.label_session import open_session
 
+    columns = {"id_column": id_column, "label_column": label_column}
+    tasks = file.suffix.lower() == ".json"
+    if tasks and any(columns.values()):
+        raise InputError("Label Studio's JSON has no columns, so --id-column and --label-column mean nothing.")
     with open_session(run) as session:
         before = _unresolved(session)
-        read = import_annotations if file.suffix.lower() == ".json" else import_labels
-        found = read(session, file, annotator=annotator, strict=strict)
+        if tasks:
+            found = import_annotations(session, file, annotator=annotator, strict=strict)
+        else:
+            found = import_labels(session, file, annotator=annotator, strict=strict, **columns)
         contradicted = len(_unresolved(session) - before)
     for problem in found.problems:
         typer.echo(f"left out: {problem}", err=True)

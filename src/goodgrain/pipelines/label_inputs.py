@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodgrain.annotate import OOD as OOD_ANSWER
-from goodgrain.annotate import SKIP, UNRESOLVED, UNSURE, Item
+from goodgrain.annotate import Item
 from goodgrain.annotate.answers import check_classes
-from goodgrain.annotate.exchange import problem_at
-from goodgrain.annotate.records import item_rows
-from goodgrain.annotate.tables import as_id, as_label, id_and_label
 from goodgrain.checks import Positions
 from goodgrain.data.images import as_mode, blocks
 from goodgrain.data.pool import OOD, UNLABELED, Pool
@@ -26,14 +23,11 @@ from goodgrain.errors import InputError
 from goodgrain.models import load_network
 from goodgrain.models.load import without_weights
 from goodgrain.pipelines.label_config import LabelConfig
+from goodgrain.pipelines.label_known import OWN, Known, read_known
 from goodgrain.pipelines.label_space import Space
 from goodgrain.pipelines.monitor import Monitor
 from goodgrain.pipelines.prune_inputs import IN_MEMORY, source_name
 
-Known = Mapping[str, str] | str | Path | None
-"""Labels that exist already: id -> class or OOD, a file of them, "data", or none."""
-
-OWN = "data"
 READING = ("image_size", "label_column", "image_column", "id_column", "max_bad")
 """What can be said of how images are read."""
 
@@ -141,7 +135,7 @@ def read_images(
     pool = data
     if not isinstance(pool, Pool):
         watch.stage("reading the images")
-        pool = read(pool, labeled=own, **options)
+        pool = read(pool, labeled="partly" if own else False, **options)
     names = check_classes(_class_names(pool, known, classes))
     bare = pool.with_labels(np.full(len(pool), UNLABELED), classes=names)
     held_out = test
@@ -158,49 +152,6 @@ def read_images(
     kept, labels = _of_classes(held_out, names)
     rows = np.flatnonzero(kept)
     return Images(bare, held_out.subset(rows).with_labels(labels[rows], classes=names), names, sources, told, kept)
-
-
-def known_of(images: Images, known: Known) -> dict[str, str]:
-    """Id -> class or OOD, of every image whose label is known from the start.
-
-    Raises:
-        InputError: a file without such labels, or labels of images that are not there.
-        UnknownName: a label that is none of the classes.
-    """
-    if known is None:
-        start = {}
-    elif known == OWN:
-        start = {name: told if told in images.classes else OOD_ANSWER for name, told in images.own.items()}
-    else:
-        start = dict(known) if isinstance(known, Mapping) else read_known(known, images.classes)
-    item_rows(images.pool.ids.tolist(), images.classes, start)  # what a session would refuse leaves no folder behind
-    return start
-
-
-def read_known(path: str | Path, classes: Sequence[str] = ()) -> dict[str, str]:
-    """Id -> class or OOD, of a table of labels; rows without either are left out.
-
-    Args:
-        path: FILE.csv, FILE.parquet or FILE.jsonl with columns such as id and label, as `export_labels` writes it too.
-        classes: what integers count; without them, an integer is a name.
-
-    Raises:
-        InputError: no such file or column, an id or a label that is none, ids with two labels, or no label at all.
-    """
-    known: dict[str, str] = {}
-    for row, (key, value) in enumerate(zip(*id_and_label(Path(path)), strict=True), start=1):
-        try:
-            label = as_label(value, classes)
-            if label is None or label in (UNSURE, SKIP, UNRESOLVED):
-                continue
-            name = as_id(key)
-            if known.setdefault(name, label) != label:
-                raise InputError(f"{name!r} is {label!r} here and {known[name]!r} in an earlier row")
-        except InputError as reason:
-            raise InputError(f"{problem_at(f'{path}, row {row}', reason)}. Repair the table.") from reason
-    if not known:
-        raise InputError(f"{path} holds no labels. Fill its column of labels, or leave the file out.")
-    return known
 
 
 def items_of(pool: Pool, data: str | Path | Pool) -> Iterator[Item]:

@@ -20,20 +20,18 @@ from goodgrain.pipelines.label_config import LabelConfig, check_config
 from goodgrain.pipelines.label_files import asked_file, config_of, model_file
 from goodgrain.pipelines.label_inputs import (
     MAX_BAD,
-    OWN,
     READING,
     Images,
-    Known,
     check_same,
     items_of,
-    known_of,
     place_of,
     read_images,
 )
+from goodgrain.pipelines.label_known import OWN, Known, check_known, known_of
 from goodgrain.pipelines.label_pictures import Seen, pictures
 from goodgrain.pipelines.label_report import write_report
 from goodgrain.pipelines.label_round import Asked
-from goodgrain.pipelines.label_session import open_session, trainable
+from goodgrain.pipelines.label_session import open_session, trainable, view_session
 from goodgrain.pipelines.label_space import Space, read_embeddings
 from goodgrain.pipelines.label_steps import Between
 from goodgrain.pipelines.monitor import Monitor, Silent
@@ -130,7 +128,8 @@ class Labeling:
         }
         images = read_images(data, test, known, classes, reading, monitor or Silent())
         images.check(asked, embeddings, test_embeddings)
-        start, spaces = known_of(images, known), _spaces(images, embeddings, test_embeddings)
+        start = known_of(known, ids=images.pool.ids.tolist(), classes=images.classes, own=images.own)
+        spaces = _spaces(images, embeddings, test_embeddings)
         table = {
             "job": "label",
             **images.table(embeddings, test_embeddings),
@@ -141,7 +140,10 @@ class Labeling:
         check_outside(output, data, test)
         run = RunFolder(output, table)
         with run:
-            if not run.has(FILE):
+            if run.has(FILE):
+                with view_session(run.folder) as begun:
+                    check_known(begun, start)
+            else:
                 Session.create(
                     run.folder,
                     items_of(images.pool, data),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from goodgrain.data.pool import Pool
+from goodgrain.data.read.listing import Labeled
 from goodgrain.errors import InputError
 from goodgrain.learn.engine import Engine
 from goodgrain.pipelines.monitor import Monitor, Silent
@@ -103,11 +104,16 @@ def train(
         "box_frame": box_frame,
         "max_bad": max_bad,
     }
-    pool = named_classes(read_pool("reading the images", data, watch, **reading), class_names)
+    boxes = asked.task == "box"  # learned and measured without classes
+    labeled: Labeled = "partly" if boxes or asked.learner == "mixmatch" else True
+    pool = named_classes(read_pool("reading the images", data, watch, **reading, labeled=labeled), class_names)
     assert pool is not None
     same_size = reading | {"image_size": size_of(pool, image_size)}
-    held_out = named_classes(read_pool("reading the test images", test, watch, **same_size), class_names)
-    held_out = under_classes(held_out, pool)
+    labeled = "partly" if boxes else True
+    held_out = named_classes(
+        read_pool("reading the test images", test, watch, **same_size, labeled=labeled), class_names
+    )
+    held_out = held_out if boxes else under_classes(held_out, pool)
     _check(pool, held_out, asked)
     sources = read_sources(ood, pool.image_shape[:2], max_bad, watch)
     table = {

@@ -31,8 +31,8 @@ class TrainConfig:
     Args:
         method: "taufe", "oat" or "standard".
         task: "classify", "box" (box regression) or "wsol" (boxes from a classifier's activation maps).
-        learner: what the method is added to: "ce" (plain training), "mixmatch" (the images beyond `few_shot` are used
-            without their labels) or "adversarial" (PGD).
+        learner: what the method is added to: "ce" (plain training), "mixmatch" (images without a label, and those
+            beyond `few_shot`, are used too) or "adversarial" (PGD).
         compare: other methods that are trained as well, on the same images in the same order.
         few_shot: how many labelled images, equally many of each class; None for all.
         ood_count: how many OOD images; None for as many as `few_shot`, or all.
@@ -108,8 +108,6 @@ class TrainConfig:
             )
         if self.task != "classify" and self.learner != "ce":
             raise InputError(f"learner {self.learner} is for task classify; {self.task} came. Use learner ce.")
-        if self.learner == "mixmatch" and self.few_shot is None:
-            raise InputError("MixMatch uses the images beyond few_shot without their labels. Give few_shot as well.")
         for name in ("few_shot", "ood_count", "batch_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least=2)

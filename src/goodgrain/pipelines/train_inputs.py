@@ -114,6 +114,11 @@ def gather(pool: Pool, sources: Mapping[str, Pool], test: Pool | None, asked: Tr
     if answers is not None:
         sources, pool = {**sources, _free(_ANSWERS, sources): answers}, without_ood(pool)
     target = labeled_part(pool, asked)
+    if asked.learner == "mixmatch" and len(target) == len(pool):
+        raise InputError(
+            "MixMatch learns from images without a label too, and there are none. Give few_shot (--few-shot), fewer "
+            f"than {len(pool)}: the images beyond it are used without their labels."
+        )
     own = _with_unlabeled(pool, target) if asked.learner == "mixmatch" else target
     if not sources:
         if any(method != "standard" for method in asked.methods):
@@ -159,7 +164,7 @@ def with_test(pool: Pool, test: Pool | None) -> Pool:
         return pool
     return Pool(
         np.array([*pool.ids.tolist(), *(f"(test) {one}" for one in test.ids.tolist())]),
-        np.concatenate([pool.labels, test.labels]),
+        np.full(len(pool) + len(test), UNLABELED),  # of a set of boxes, the classes may be others
         pool.classes,
         JoinedSource((pool.source, test.source)),
         pool.image_shape,

@@ -81,6 +81,44 @@ def test_labels_and_boxes_that_are_there_are_left_aside(tmp_path):
     assert len(read(tmp_path / "cub", labeled=False)) == 2  # a wrong box harms nobody who needs none
 
 
+def test_tables_of_which_some_rows_lack_a_label(tmp_path):
+    images = [picture(i) for i in range(4)]
+    columns = {"image": [encoded(image) for image in images]}
+    pq.write_table(pa.table({**columns, "label": ["cat", None, "dog", ""]}), tmp_path / "a.parquet")
+    save(tmp_path / "photos", "0.png", "1.png", "2.png", "3.png")
+    (tmp_path / "photos" / "labels.csv").write_text("file,label\n0.png,cat\n1.png,\n2.png,dog\n3.png,\n")
+    for path in (tmp_path / "a.parquet", tmp_path / "photos"):
+        with pytest.raises(InputError, match=r"2 of 4 images \(50.0%\) cannot be used.*it has no label"):
+            read(path)
+        pool = read(path, labeled="partly")
+        assert (pool.classes, pool.labels.tolist()) == (("cat", "dog"), [0, UNLABELED, 1, UNLABELED])
+        assert pool.rejected == ()
+        np.testing.assert_array_equal(pool.images(np.arange(4)), [np.asarray(image) for image in images])
+    with pytest.raises(InputError, match=r"has no column 'kind'"):
+        read(tmp_path / "a.parquet", labeled="partly", label_column="kind")
+
+
+def test_images_beside_class_folders_lack_a_label(tmp_path):
+    save(tmp_path, "cat/0.png", "dog/1.png", "2.png")
+    (tmp_path / "link.png").symlink_to("/etc/hostname")
+    pool = read(tmp_path, labeled="partly", max_bad=0.5)
+    assert dict(zip(pool.ids.tolist(), pool.labels.tolist(), strict=True)) == {
+        "cat/0.png": 0,
+        "dog/1.png": 1,
+        "2.png": UNLABELED,
+    }
+    assert [(bad.id, bad.reason) for bad in pool.rejected] == [("link.png", "it is a link that leaves the folder")]
+
+
+def test_where_some_labels_may_lack_all_may(tmp_path):
+    images = np.stack([pixels(i) for i in range(3)])
+    np.savez(tmp_path / "a.npz", x=images, boxes=[[0, 0, 3, 3]] * 3)
+    np.savez(tmp_path / "b.npz", x=images, y=[1, -1, 0])
+    pool = read(tmp_path / "a.npz", labeled="partly")
+    assert (pool.classes, pool.labels.tolist(), pool.boxes.shape) == ((), [UNLABELED] * 3, (3, 4))
+    assert read(tmp_path / "b.npz", labeled="partly").labels.tolist() == [1, UNLABELED, 0]
+
+
 @pytest.mark.parametrize("option", [{"labels": "a.csv"}, {"label_column": "y"}, {"box_frame": (64, 64)}])
 def test_nothing_is_said_about_labels_that_are_left_aside(tmp_path, option):
     with pytest.raises(InputError, match="labeled=False leaves labels and boxes aside"):

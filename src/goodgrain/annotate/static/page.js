@@ -20,8 +20,10 @@ let chosen = -1; // number of the class that Enter gives in the filter
 let inView = null; // id of the image that keys answer
 let desk = null; // null until somebody has sat down
 
-const named = (answer) =>
-  ({ [session.answers.ood]: "none of these", [session.answers.unsure]: "unsure", [session.answers.skip]: "skipped" })[answer] ?? answer;
+const named = (answer) => {
+  const { ood, unsure, skip } = session.answers;
+  return new Map([[ood, "none of these"], [unsure, "unsure"], [skip, "skipped"]]).get(answer) ?? answer;
+};
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
 

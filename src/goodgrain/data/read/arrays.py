@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from goodgrain.data.images import ArraySource, Pixels
 from goodgrain.data.read.boxes import PixelBoxes, boxes_of_corners
-from goodgrain.data.read.listing import Listing, plain_labels
+from goodgrain.data.read.listing import Labeled, Listing, plain_labels
 from goodgrain.errors import InputError
 
 IMAGE_KEYS = ("x", "images", "data")
 LABEL_KEYS = ("y", "labels")
 
 
-def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
+def list_npz(path: Path, split: str | None, *, labeled: Labeled) -> Listing:
     """Images x and labels y of an archive; ids are the row numbers.
 
     Images stand under x, images or data, labels under y or labels; a split NAME stands under x_NAME, y_NAME and so
@@ -35,7 +35,9 @@ def list_npz(path: Path, split: str | None, *, needs_labels: bool) -> Listing:
         with path.open("rb") as file, _opened(file) as archive:
             image_key = _key(IMAGE_KEYS, archive.files, split, path, "images")
             images = _array(archive, image_key)
-            labels = _array(archive, _key(LABEL_KEYS, archive.files, split, path, "labels")) if needs_labels else None
+            labels = None
+            if labeled is True or (labeled and set(_wanted(LABEL_KEYS, split)) & set(archive.files)):
+                labels = _array(archive, _key(LABEL_KEYS, archive.files, split, path, "labels"))
             box_key = _like(image_key, "boxes")
             boxes = _array(archive, box_key) if box_key in archive.files else None
     except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as reason:
@@ -66,11 +68,15 @@ def _array(archive: NpzFile, key: str) -> NDArray[np.generic]:
 
 
 def _key(known: Sequence[str], keys: list[str], split: str | None, path: Path, what: str) -> str:
-    wanted = [f"{name}_{split}" for name in known] if split else [*known, *(f"{name}_train" for name in known)]
+    wanted = _wanted(known, split)
     found = next((key for key in wanted if key in keys), None)
     if found is None:
         raise InputError(f"{path.name} has no {what} ({', '.join(wanted)}). Its arrays are {', '.join(keys)}.")
     return found
+
+
+def _wanted(known: Sequence[str], split: str | None) -> list[str]:
+    return [f"{name}_{split}" for name in known] if split else [*known, *(f"{name}_train" for name in known)]
 
 
 def _like(image_key: str, name: str) -> str:

@@ -28,7 +28,7 @@ from goodgrain.data.read.clothing1m import is_clothing1m, list_clothing1m
 from goodgrain.data.read.cub200 import is_cub200, list_cub200
 from goodgrain.data.read.folder import list_class_folders, list_images, split_folder
 from goodgrain.data.read.labels import MISSING, encode, read_labels
-from goodgrain.data.read.listing import Listing
+from goodgrain.data.read.listing import Labeled, Listing
 from goodgrain.data.read.parquet import choose_files, list_parquet
 from goodgrain.data.read.stanford_cars import is_stanford_cars, list_stanford_cars
 from goodgrain.data.read.svhn import is_svhn, list_svhn
@@ -59,7 +59,7 @@ def read(
     image_column: str | None = None,
     id_column: str | None = None,
     box_frame: tuple[int, int] | None = None,
-    labeled: bool = True,
+    labeled: Labeled = True,
     max_bad: float = 0.01,
 ) -> Pool:
     """Read a labelled image dataset, whatever its layout, and decode every image once to know that it can be used.
@@ -91,7 +91,8 @@ def read(
         id_column: column of the ids; found by its name by default.
         box_frame: (width, height) in pixels that boxes are told in; by default those of each stored image.
         labeled: False for images of which labels and boxes are not looked at, such as OOD images: a folder then needs
-            no class folders, a table no labels, and all images are labelled -1.
+            no class folders, a table no labels, and all images are labelled -1. "partly" where some lack a label:
+            these are labelled -1, images beside class folders among them.
         max_bad: largest share of images that may be unusable; those are in `Pool.rejected` with their reasons.
 
     Raises:
@@ -116,17 +117,25 @@ def read(
     if clean_labels is not None:
         truth = read_labels(clean_labels, listing.ids, listing.problems, own)
         listing = dataclasses.replace(listing, clean_labels=truth)
+    if labeled == "partly":
+        listing = _partly(listing)
     pool = _assemble(listing, size, max_bad, frame)
-    if labeled and not pool.classes:
+    if labeled is True and not pool.classes:
         raise InputError("no image has a class. At least one needs a label.")
     return pool
 
 
+def _partly(listing: Listing) -> Listing:
+    """A dataset of which what lacks a label is not labelled, and nothing is wrong with it."""
+    given = [None] * len(listing.ids) if listing.labels is None else listing.labels
+    return dataclasses.replace(listing, labels=[UNLABELED if label is None else label for label in given])
+
+
 def _list(
-    path: Path, labeled: bool, own_labels: bool, label: str | None, image: str | None, id_: str | None
+    path: Path, labeled: Labeled, own_labels: bool, label: str | None, image: str | None, id_: str | None
 ) -> Listing:
     path, split = _locate(path)
-    needs_labels = labeled and own_labels
+    looked_for = labeled if own_labels else False  # in the dataset itself
     kind = path.suffix.lower()
     published = _list_published(path, split, label, image, id_)
     if published is not None:
@@ -134,23 +143,23 @@ def _list(
     if path.is_dir():
         files = choose_files(path, split)
         if files:
-            return list_parquet(files, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
+            return list_parquet(files, label_column=label, image_column=image, id_column=id_, labeled=looked_for)
         if split or not (path / TABLE).is_file():
             path, split = split_folder(path, split), None
         if (path / TABLE).is_file():
             path, kind = path / TABLE, ".csv"
     if kind == ".npz" and not path.is_dir():
         _refuse_columns(path, label, image, id_)
-        return list_npz(path, split, needs_labels=needs_labels)
+        return list_npz(path, split, labeled=looked_for)
     if split:
         raise InputError(f"{path} has no splits, so '#{split}' means nothing. Give the path alone.")
     if path.is_dir():
         _refuse_columns(path, label, image, id_)
-        return list_class_folders(path) if labeled else list_images(path)
+        return list_class_folders(path, needs_labels=labeled is True) if labeled else list_images(path)
     if kind == ".csv":
-        return list_csv(path, label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
+        return list_csv(path, label_column=label, image_column=image, id_column=id_, labeled=looked_for)
     if kind == ".parquet":
-        return list_parquet([path], label_column=label, image_column=image, id_column=id_, needs_labels=needs_labels)
+        return list_parquet([path], label_column=label, image_column=image, id_column=id_, labeled=looked_for)
     raise InputError(
         f"{path} is no known layout: a folder of class folders, a folder with labels.csv, Parquet or NPZ is needed."
     )

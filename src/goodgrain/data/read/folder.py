@@ -16,11 +16,12 @@ SPLITS = frozenset({"train", "test", "val", "valid", "validation", "dev", "eval"
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini"})  # hidden files of a system that does not hide them by name
 
 
-def list_class_folders(root: Path) -> Listing:
+def list_class_folders(root: Path, *, needs_labels: bool = True) -> Listing:
     """Every file below the class folders, sorted; ids are paths relative to the root.
 
     Hidden files and folders are ignored. What cannot be an image of a class is listed as a problem, so that nothing
-    is lost without a word: other kinds of files, linked folders, links that leave the root, images beside the classes.
+    is lost without a word: other kinds of files, linked folders, links that leave the root, images beside the classes
+    (unless these need no labels).
 
     Raises:
         InputError: no class folders, or a class without images.
@@ -49,7 +50,9 @@ def list_class_folders(root: Path) -> Listing:
             raise InputError(f"class {name!r} has no images. Remove the empty folder or put its images there.")
     for entry in entries:
         if not _is_folder(entry) and _is_image(entry.name):
-            problems[len(files)] = "it lies beside the class folders and so has no label"
+            problem = "it lies beside the class folders and so has no label" if needs_labels else _file(root, entry)[1]
+            if problem is not None:
+                problems[len(files)] = problem
             files.append(entry.name)
             labels.append(None)
     ids = [_readable(file) for file in files]

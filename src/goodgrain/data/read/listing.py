@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from goodgrain.data.read.boxes import PixelBoxes
 from goodgrain.errors import InputError
 
 Label = int | str | None  # None: the row has no label
+Labeled = bool | Literal["partly"]  # whether each image needs a label, none does, or those count that are there
 
 _OPEN: dict[str, Label] = {str(UNLABELED): UNLABELED, str(OOD): OOD}
 _MOST_DIGITS = 18  # of an int64; longer numbers are names

@@ -16,7 +16,15 @@ import pyarrow.parquet as pq
 from goodgrain.data.images import EncodedSource
 from goodgrain.data.read.boxes import COLUMNS, PixelBoxes, boxes_of_corners
 from goodgrain.data.read.folder import SPLITS
-from goodgrain.data.read.listing import ID_COLUMNS, Listing, check_column, check_unique, find_column, plain_labels
+from goodgrain.data.read.listing import (
+    ID_COLUMNS,
+    Labeled,
+    Listing,
+    check_column,
+    check_unique,
+    find_column,
+    plain_labels,
+)
 from goodgrain.errors import InputError
 
 LABEL_COLUMNS = ("label", "labels", "class", "target", "y", "fine_label")
@@ -31,7 +39,7 @@ def list_parquet(
     label_column: str | None,
     image_column: str | None,
     id_column: str | None,
-    needs_labels: bool,
+    labeled: Labeled,
 ) -> Listing:
     """The rows of some files, one after the other; image bytes are kept encoded.
 
@@ -49,7 +57,7 @@ def list_parquet(
         raise InputError(f"column {image!r} of {where} holds {schema.field(image).type}, not encoded images.")
     wanted = [image]
     label = None
-    if needs_labels or label_column is not None:
+    if label_column is not None or labeled is True or (labeled and find_column(names, LABEL_COLUMNS)):
         label = _label_column(schema, where) if label_column is None else check_column(label_column, names, where)
         wanted.append(label)
     named = label or find_column(names, LABEL_COLUMNS)  # labels from elsewhere are still positions into these classes

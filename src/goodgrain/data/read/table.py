@@ -11,6 +11,7 @@ from goodgrain.data.images import FileSource
 from goodgrain.data.read.boxes import COLUMNS, PixelBoxes, boxes_of_corners
 from goodgrain.data.read.folder import leads_inside
 from goodgrain.data.read.listing import (
+    Labeled,
     Listing,
     check_column,
     check_unique,
@@ -21,6 +22,7 @@ from goodgrain.data.read.listing import (
 from goodgrain.errors import InputError
 
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
+LABEL_COLUMNS = ("label", "class")
 
 
 def list_csv(
@@ -29,7 +31,7 @@ def list_csv(
     label_column: str | None,
     image_column: str | None,
     id_column: str | None,
-    needs_labels: bool,
+    labeled: Labeled,
 ) -> Listing:
     """One row per line of the table; files are relative to the table's folder, and ids are the file entries.
 
@@ -46,8 +48,8 @@ def list_csv(
     ids = [name or f"{path.name}, row {row}" for row, name in enumerate(ids, start=1)]
     check_unique(ids, path.name)
     labels = None
-    if needs_labels or label_column is not None:
-        labels = plain_labels(table[_column(label_column, ("label", "class"), columns, path, "labels")], path.name)
+    if label_column is not None or labeled is True or (labeled and find_column(columns, LABEL_COLUMNS)):
+        labels = plain_labels(table[_column(label_column, LABEL_COLUMNS, columns, path, "labels")], path.name)
     clean_column = find_column(columns, ("clean_label",))
     clean = None if clean_column is None else plain_labels(table[clean_column], path.name)
     root = path.parent

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from goodgrain.annotate import OOD, SKIP, UNRESOLVED, UNSURE, export_labels
 from goodgrain.errors import InputError, UnknownName
-from goodgrain.pipelines.label_inputs import read_known
-from pipelines.label_toys import begin, by_head, pictures, seen_as
+from goodgrain.pipelines.label_known import read_known
+from goodgrain.pipelines.labeling import Labeling
+from pictures import encoded, picture
+from pipelines.label_toys import KNOWN_PAIR, begin, by_head, pictures, seen_as
 
 
 def written(path, rows):
@@ -92,3 +94,50 @@ def test_what_is_refused_leaves_no_folder_behind(tmp_path, changes, error, sente
     with pytest.raises(error, match=sentence.replace("?", r"\?")):
         begin(pool, tmp_path / "run", **by_head(pool, **changes))
     assert not (tmp_path / "run").exists()
+
+
+def test_images_that_the_data_does_not_label_are_asked_about(tmp_path):
+    """Rows of a table without a label, and images beside the class folders."""
+    for i, file in enumerate(["cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png", "4.png", "5.png"]):
+        (tmp_path / "photos" / file).parent.mkdir(parents=True, exist_ok=True)
+        picture(i).save(tmp_path / "photos" / file)
+    images = [encoded(picture(i)) for i in range(6)]
+    labels = ["cat", "cat", "dog", "dog", None, None]
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "photos.parquet")
+    arguments = {"known": "data", "strategy": "conf", "steps": 2, "budget": 2, "device": "cpu", "encoder": "none"}
+    for name in ("photos", "photos.parquet"):
+        with Labeling.create(tmp_path / name, output=tmp_path / f"run of {name}", **arguments) as run:
+            assert (run.session.classes, run.session.status().known, run.rejected) == (("cat", "dog"), 4, ())
+        with Labeling.open(tmp_path / f"run of {name}", device="cpu") as run:
+            assert run.advance().strategy == "conf"
+            assert {one.rpartition(":")[2] for one in run.session.ask(9).ids} in ({"4.png", "5.png"}, {"4", "5"})
+    pq.write_table(pa.table({"image": images}), tmp_path / "bare.parquet")
+    with pytest.raises(InputError, match=r"^the data labels none of its images. Give a file of known labels"):
+        Labeling.create(
+            tmp_path / "bare.parquet", output=tmp_path / "bare", classes=["cat", "dog"], **arguments
+        ).close()
+    assert not (tmp_path / "bare").exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{**KNOWN_PAIR, "picture 5.png": "standing"}, {**KNOWN_PAIR, "picture 0.png": "standing"}, None],
+    ids=["one more", "another label", "none"],
+)
+def test_a_run_goes_on_with_the_known_labels_that_it_was_begun_with(tmp_path, changed):
+    """A table that has grown would otherwise be read, checked and left aside without a word."""
+    pool = pictures(30)
+
+    def again(known):
+        table = None if known is None else written(tmp_path / "known.csv", list(known.items()))
+        return begin(pool, tmp_path / "run", **by_head(pool, known=table))
+
+    for _ in range(2):
+        with again(KNOWN_PAIR) as run:
+            assert run.session.status().known == 3
+    if changed is None:
+        (tmp_path / "known.csv").write_text("id,label\n")
+    with pytest.raises(InputError, match="holds no labels|the known labels are not those that this run was begun with"):
+        again(changed or {}).close()
+    with again(KNOWN_PAIR) as run:
+        assert run.session.labels()[1][:3].tolist() == [0, 1, -2]

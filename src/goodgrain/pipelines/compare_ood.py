@@ -33,7 +33,7 @@ from goodgrain.pipelines.train_inputs import (
 )
 from goodgrain.pipelines.train_report import write_comparison
 from goodgrain.report.train_facts import Candidate
-from goodgrain.run import FollowedRun, RunFolder
+from goodgrain.run import FollowedRun, RunFolder, check_outside
 from goodgrain.scores.ood_sets import shared_features
 
 _LOOKED_AT = 1000  # images of each set
@@ -122,6 +122,7 @@ def compare_ood(
     for name in config:
         lookup("argument of compare_ood", dict.fromkeys(_TAKEN), name)
     asked = check_config({**config, **fixed})
+    check_outside(output, data, *named(ood).values())
     watch = monitor or Silent()
     if len(named(ood)) < 2:
         raise InputError(f"comparing needs at least 2 OOD sets; {len(named(ood))} came. Give each with --ood.")

@@ -19,7 +19,7 @@ from goodgrain.pipelines.embed_probe import check_probe
 from goodgrain.pipelines.embed_steps import DONE, assemble, drop_parts, embed_parts
 from goodgrain.pipelines.monitor import Monitor, Silent
 from goodgrain.pipelines.prune_inputs import source_name
-from goodgrain.run import RunFolder
+from goodgrain.run import RunFolder, check_outside
 
 
 def embed(
@@ -82,6 +82,7 @@ def embed(
         (('ids', 'labels', 'probabilities', 'features', 'losses'), (20, 8))
     """
     asked = _check_config(config)
+    check_outside(output, data)
     watch = monitor or Silent()
     texts = not isinstance(data, Pool) and holds_texts(data, text_column)
     if texts and (asked.views or image_size or image_column or not labeled):

@@ -40,7 +40,7 @@ from goodgrain.pipelines.prune_steps import (
     train_afresh,
     warm_up_and_observe,
 )
-from goodgrain.run import FollowedRun, RunFolder
+from goodgrain.run import FollowedRun, RunFolder, check_outside
 from goodgrain.select.methods import select
 
 
@@ -148,6 +148,7 @@ def prune(
         10
     """
     asked = check_config(keep, config)
+    check_outside(output, data, test)
     watch = monitor or Silent()
     if data is None and observations is None:
         raise InputError("nothing to prune: give data, observations, or both.")

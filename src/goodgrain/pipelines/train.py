@@ -16,7 +16,7 @@ from goodgrain.pipelines.train_config import TrainConfig
 from goodgrain.pipelines.train_inputs import Sources, check_classes, check_config, gather, named, read_sources
 from goodgrain.pipelines.train_report import write_report
 from goodgrain.pipelines.train_steps import known_boxes, measure, rehearse, train_all
-from goodgrain.run import FollowedRun, RunFolder
+from goodgrain.run import FollowedRun, RunFolder, check_outside
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,7 @@ def train(
         ['taufe', 'standard']
     """
     asked = check_config(config)
+    check_outside(output, data, test, *named(ood).values())
     watch = monitor or Silent()
     reading: dict[str, Any] = {
         "image_size": image_size,

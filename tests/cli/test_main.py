@@ -161,3 +161,24 @@ def test_help_and_version_answer_at_once():
     assert "--keep" in goodgrain("prune", "--help").stdout
     assert goodgrain("--version").stdout.strip() == "0.1.0"
     assert "prune" in goodgrain("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "5"}, "5"),
+        ({"OMP_WAIT_POLICY": "active"}, None),  # what somebody chose is left alone
+    ],
+)
+def test_threads_of_a_busy_machine_sleep_before_torch_is_there(own, expected):
+    script = (
+        "import os, sys, goodgrain.cli.main as main\n"
+        "main.app = lambda: print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)\n"
+        "main.run()"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**bare, **own}, check=True
+    )
+    assert done.stdout.split() == [str(expected), "False"]

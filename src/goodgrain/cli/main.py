@@ -65,6 +65,7 @@ def run() -> None:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # so that --model module:function finds the user's own file
     warnings.showwarning = _say_warning
+    _let_threads_sleep()
     try:
         app()
     except GoodgrainError as error:
@@ -78,6 +79,15 @@ def run() -> None:
         raise
     except KeyboardInterrupt:
         _stop("stopped. The same command continues where it was.", 130)
+
+
+def _let_threads_sleep() -> None:
+    """Torch's threads wait for each other in a loop, which takes most of a core that somebody else needs as well.
+
+    1,000 turns is what OpenMP itself takes once it knows that cores are short. It must be said before torch is loaded.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _stop(sentence: str, code: int) -> None:
